@@ -1,0 +1,67 @@
+//! Identities known to have changed and not yet applied, and those that cannot be applied now.
+
+use chrono::{DateTime, Utc};
+
+use crate::agreed::RowDigest;
+use crate::failure::Failure;
+use crate::feed::Mark;
+use crate::identity::{Identity, Key};
+
+/// "This row changed (at this mark)", before it is made durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirtyMark {
+    /// Whose.
+    pub identity: Identity,
+    /// Addresses the row.
+    pub key: Key,
+    /// How new the change is.
+    pub mark: Mark,
+    /// The feed did not find the row where it used to be.
+    pub suspected_delete: bool,
+}
+
+/// A durable dirty row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirtyRow {
+    /// What changed.
+    pub mark: DirtyMark,
+    /// Rises with every mark; after apply the row goes only where this is still the same.
+    pub sequence: u64,
+}
+
+/// A row that cannot be applied now, with its cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewQuarantine {
+    /// Whose.
+    pub identity: Identity,
+    /// Addresses the row.
+    pub key: Key,
+    /// Digest of the source row that was refused; the same content is not offered again before it is due.
+    pub digest: RowDigest,
+    /// Why.
+    pub failure: Failure,
+}
+
+/// A stored quarantine entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// What was refused and why.
+    pub entry: NewQuarantine,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it is tried again; `None`: it needs a person.
+    pub retry_at: Option<DateTime<Utc>>,
+    /// When it was first refused.
+    pub since: DateTime<Utc>,
+}
+
+/// How long to wait before a refused row is tried again: at once with the next run, then ever later, then
+/// only when a person says so or the row changes.
+#[must_use]
+pub fn retry_delay(attempts: u32) -> Option<std::time::Duration> {
+    const STEPS: [u64; 6] = [0, 60, 300, 1_800, 7_200, 86_400];
+    let at = usize::try_from(attempts.saturating_sub(1)).ok()?;
+    STEPS
+        .get(at)
+        .map(|seconds| std::time::Duration::from_secs(*seconds))
+}

@@ -1,0 +1,147 @@
+//! The record of one external write, committed before the request is sent (DESIGN §6).
+
+use serde::{Deserialize, Serialize};
+
+use crate::identity::{Identity, Key};
+use crate::ids::{DefinitionId, EffectId, RunId};
+use crate::receipt::{Fields, ItemId};
+use crate::version::Version;
+
+/// The right to write for a definition: whoever holds the newest epoch holds the lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fence {
+    /// The definition that is driven.
+    pub definition: DefinitionId,
+    /// Rises with every take-over.
+    pub epoch: u64,
+}
+
+/// What an external write does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectKind {
+    /// A new item.
+    CreateItem,
+    /// Changed columns of an item.
+    PatchItem,
+    /// An item deleted.
+    DeleteItem,
+}
+
+impl EffectKind {
+    /// The name stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            EffectKind::CreateItem => "create_item",
+            EffectKind::PatchItem => "patch_item",
+            EffectKind::DeleteItem => "delete_item",
+        }
+    }
+
+    /// Reads the stored name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            EffectKind::CreateItem,
+            EffectKind::PatchItem,
+            EffectKind::DeleteItem,
+        ]
+        .into_iter()
+        .find(|k| k.name() == name)
+    }
+}
+
+/// Whether a write may still be on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EffectState {
+    /// About to be sent, or sent without a settled answer; holds the subject.
+    Open,
+    /// Not applied when last looked, but it may still land; the subject is free.
+    Armed,
+}
+
+/// Whom a write concerns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The row's identity.
+    pub identity: Identity,
+    /// The row's key.
+    pub key: Key,
+}
+
+/// The list item a write touches; none for a create.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemLink {
+    /// Its number in the list.
+    pub id: ItemId,
+    /// Its guid and the counter before the write.
+    pub before: Version,
+}
+
+/// A write to be recorded before it is sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEffect {
+    /// Its id.
+    pub id: EffectId,
+    /// Whom it concerns.
+    pub subject: Subject,
+    /// What it does.
+    pub kind: EffectKind,
+    /// The item, except for creates.
+    pub item: Option<ItemLink>,
+    /// The ledger row's version that the decision rests on; `None` where there was no row.
+    pub expected_row_version: Option<u64>,
+    /// What is sent; sealed before it is stored.
+    pub sent: Fields,
+    /// Agreed hashes and digest as they will be once this write is applied: source side of the state that is sent.
+    pub after: AfterState,
+}
+
+/// What the ledger will say of the source side once the write is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AfterState {
+    /// Bytes of [`crate::agreed::Agreed`] with target hashes as far as known before the answer.
+    pub agreed: Vec<u8>,
+    /// Layout of these bytes.
+    pub layout: crate::mapping::LayoutStamp,
+    /// How new the source state was that is sent.
+    pub mark: crate::feed::Mark,
+}
+
+/// A recorded write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Effect {
+    /// Its id.
+    pub id: EffectId,
+    /// The run that made it.
+    pub run: RunId,
+    /// Whom it concerns.
+    pub subject: Subject,
+    /// What it does.
+    pub kind: EffectKind,
+    /// The item, except for creates.
+    pub item: Option<ItemLink>,
+    /// What was sent.
+    pub sent: Fields,
+    /// The source side that was sent.
+    pub after: AfterState,
+    /// The lease epoch under which it was recorded.
+    pub epoch: u64,
+    /// Whether it may still land.
+    pub state: EffectState,
+    /// How often it was looked at since.
+    pub probes: u32,
+}
+
+/// What the meta-store answers to a request to record a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Recorded; send it.
+    Admitted,
+    /// Another write of this subject or item is open; leave the row for a later pass.
+    Busy,
+    /// The ledger row is not what the decision rested on; look again.
+    Stale,
+}

@@ -1,0 +1,27 @@
+//! The pure heart of SyncBridge: what a row, a cell, an identity, a mapping and a decision *are*.
+//!
+//! Nothing in this crate performs I/O, reads a clock or draws randomness; [`clock`] only names the two
+//! ports through which the engine gets time and entropy. A reader who wants the whole idea opens
+//! [`reconcile`] first: three states of one row in, one decision out.
+
+pub mod agreed;
+pub mod canonical;
+pub mod clock;
+pub mod convert;
+pub mod dirty;
+pub mod effect;
+pub mod facet;
+pub mod failure;
+pub mod feed;
+pub mod identity;
+pub mod ids;
+pub mod ledger;
+pub mod mapping;
+pub mod pg_type;
+pub mod policy;
+pub mod quota;
+pub mod receipt;
+pub mod reconcile;
+pub mod row;
+pub mod run;
+pub mod version;

@@ -1,0 +1,233 @@
+//! One execution of a definition: what it is told and what it reports.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::feed::FeedKind;
+use crate::ids::{DefinitionId, RunId, WorkspaceId};
+use crate::mapping::Mapping;
+use crate::policy::Policies;
+use crate::quota::{Lane, Spending};
+
+/// Version of the [`RunSpec`] document; a worker that does not know it hands the job back.
+pub const SPEC_SCHEMA: u16 = 1;
+
+/// What a run does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// Source to list.
+    Push,
+    /// Compares both sides and writes nothing.
+    Verify,
+    /// Says what a push would do and writes nothing.
+    Plan,
+}
+
+impl RunKind {
+    /// The name stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RunKind::Push => "push",
+            RunKind::Verify => "verify",
+            RunKind::Plan => "plan",
+        }
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    /// Waiting for a worker.
+    Queued,
+    /// Under way.
+    Running,
+    /// Stopped by a person, may go on.
+    Paused,
+    /// Everything was applied.
+    Completed,
+    /// Some rows are quarantined or parked.
+    CompletedWithErrors,
+    /// It could not go on.
+    Failed,
+    /// Stopped by a person.
+    Cancelled,
+    /// A guard or another run stood in the way; nothing was written.
+    Refused,
+}
+
+impl RunState {
+    /// The name stored and shown.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RunState::Queued => "queued",
+            RunState::Running => "running",
+            RunState::Paused => "paused",
+            RunState::Completed => "completed",
+            RunState::CompletedWithErrors => "completed_with_errors",
+            RunState::Failed => "failed",
+            RunState::Cancelled => "cancelled",
+            RunState::Refused => "refused",
+        }
+    }
+
+    /// Reads the stored name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        use RunState::{Cancelled, Completed, CompletedWithErrors, Failed, Paused, Queued, Refused, Running};
+        [
+            Queued,
+            Running,
+            Paused,
+            Completed,
+            CompletedWithErrors,
+            Failed,
+            Cancelled,
+            Refused,
+        ]
+        .into_iter()
+        .find(|state| state.name() == name)
+    }
+}
+
+/// The source side of a definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    /// Schema of the table.
+    pub schema: String,
+    /// Table or view.
+    pub table: String,
+    /// How changes are noticed.
+    pub feed: FeedKind,
+    /// Watermark column, for watermark feeds.
+    pub watermark: Option<WatermarkColumn>,
+}
+
+/// The column a watermark feed follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatermarkColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub pg_type: crate::pg_type::PgType,
+}
+
+/// The list side of a definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSpec {
+    /// Graph's id of the site, opaque.
+    pub site: String,
+    /// Graph's id of the list.
+    pub list: String,
+}
+
+/// Sizes that bound memory and requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Rows read from the source at once.
+    pub page_rows: u32,
+    /// Writes in one `$batch` (Graph takes 20).
+    pub batch_writes: u32,
+    /// Batches in flight.
+    pub batches_in_flight: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            page_rows: 2_000,
+            batch_writes: 20,
+            batches_in_flight: 8,
+        }
+    }
+}
+
+/// What a person may ask of one run beyond the definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct RunOptions {
+    /// Compare the whole table even where the feed would not.
+    pub full: bool,
+    /// Let so many deletes pass the guard.
+    pub allow_deletes: Option<u64>,
+    /// Forget how far the feed was taken over; the ledger stays.
+    pub reset_cursor: bool,
+}
+
+/// Everything a worker needs to know to run, but for credentials. The same document in process and over gRPC.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunSpec {
+    /// [`SPEC_SCHEMA`] of whoever wrote this.
+    pub schema: u16,
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// The definition.
+    pub definition: DefinitionId,
+    /// Its name, for messages.
+    pub definition_name: String,
+    /// This run.
+    pub run: RunId,
+    /// What it does.
+    pub kind: RunKind,
+    /// Namespace of identities, fixed when the definition was made.
+    pub namespace: String,
+    /// Where rows come from.
+    pub source: SourceSpec,
+    /// Where items go.
+    pub target: TargetSpec,
+    /// What travels.
+    pub mapping: Mapping,
+    /// Choices where sides disagree.
+    pub policies: Policies,
+    /// Sizes.
+    pub limits: Limits,
+    /// Priority of spending.
+    pub lane: Lane,
+    /// What was asked of this run.
+    pub options: RunOptions,
+}
+
+/// Counters of a run; they only rise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Counters {
+    /// Source rows read.
+    pub read: u64,
+    /// Rows found equal to what was agreed.
+    pub unchanged: u64,
+    /// Items created.
+    pub created: u64,
+    /// Items patched.
+    pub patched: u64,
+    /// Items deleted.
+    pub deleted: u64,
+    /// Rows that agreed already and were only recorded.
+    pub adopted: u64,
+    /// Rows newly in quarantine.
+    pub quarantined: u64,
+    /// Rows held back by a guard or an unfinished write, still dirty.
+    pub parked: u64,
+    /// Edits in the list that the source overrode.
+    pub overridden: u64,
+    /// Writes of earlier runs whose outcome was settled.
+    pub recovered: u64,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunOutcome {
+    /// Where it stands.
+    pub state: RunState,
+    /// What it did.
+    pub counters: Counters,
+    /// What it spent.
+    pub spending: Spending,
+    /// Why it did not complete, if it did not.
+    pub failure: Option<Failure>,
+    /// Remarks a person should read, without values.
+    pub notices: Vec<String>,
+    /// When it ended.
+    pub ended: DateTime<Utc>,
+}
