@@ -370,12 +370,14 @@ fn target_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
 #[must_use]
 pub fn decide_field(field: &FieldInput, later: Later) -> FieldDecision {
     let rule = field.rule;
-    let known = field.base_source.is_some() && field.base_target.is_some();
-    if !known && !half_known_suffices(field) {
-        return decide_unknown(field);
-    }
     let here = changed(field.base_source, field.source);
-    let there = changed(field.base_target, field.target);
+    let there = match (field.base_source, field.base_target) {
+        (Some(_), Some(_)) => changed(field.base_target, field.target),
+        // The stored form was never learnt. The owner's side is enough to go on: an unseen target is covered
+        // by the write's precondition, a seen one counts as edited where it differs.
+        (Some(_), None) if rule.direction == Direction::Push => field.equal == Some(false),
+        _ => return decide_unknown(field),
+    };
     if rule.passive {
         return match (rule.direction, here, there) {
             (Direction::Push | Direction::Both, true, _) => FieldDecision::RideToTarget,
@@ -402,12 +404,6 @@ pub fn decide_field(field: &FieldInput, later: Later) -> FieldDecision {
             Direction::Both => both_changed(field, later),
         },
     }
-}
-
-/// A push field whose stored form was never learnt can still be pushed when the source moved on: the write
-/// carries a precondition and its answer tells the stored form.
-fn half_known_suffices(field: &FieldInput) -> bool {
-    field.rule.direction == Direction::Push && field.base_source.is_some() && field.target == Seen::Unseen
 }
 
 fn decide_unknown(field: &FieldInput) -> FieldDecision {

@@ -155,6 +155,8 @@ pub struct RunOptions {
     pub allow_deletes: Option<u64>,
     /// Forget how far the feed was taken over; the ledger stays.
     pub reset_cursor: bool,
+    /// Write the source's values where both sides differ and nothing was ever agreed on.
+    pub approve_unagreed: bool,
 }
 
 /// Everything a worker needs to know to run, but for credentials. The same document in process and over gRPC.
@@ -226,8 +228,100 @@ pub struct RunOutcome {
     pub spending: Spending,
     /// Why it did not complete, if it did not.
     pub failure: Option<Failure>,
+    /// What a verification found.
+    pub verification: Option<Verification>,
+    /// What a plan predicts.
+    pub prediction: Option<Prediction>,
     /// Remarks a person should read, without values.
     pub notices: Vec<String>,
     /// When it ended.
     pub ended: DateTime<Utc>,
+}
+
+/// What comparing both sides found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Verification {
+    /// Rows of the source.
+    pub rows: u64,
+    /// Items of the list that carry a sync key of this definition.
+    pub items: u64,
+    /// Items whose every mapped cell equals the row's.
+    pub equal: u64,
+    /// Items with at least one unequal cell.
+    pub differing: u64,
+    /// Rows without an item.
+    pub missing: u64,
+    /// Items without a row.
+    pub orphans: u64,
+    /// Items beyond the first of one identity.
+    pub duplicates: u64,
+    /// Items without a sync key: people's own, left alone.
+    pub foreign: u64,
+    /// Rows among the missing and differing that are in quarantine, parked or dirty, and so accounted for.
+    pub explained: u64,
+    /// The first differences found, without values.
+    pub examples: Vec<Difference>,
+}
+
+impl Verification {
+    /// Whether both sides are equal but for what is accounted for.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.differing + self.missing + self.orphans + self.duplicates <= self.explained
+    }
+
+    /// Whether both sides are equal without any exemption.
+    #[must_use]
+    pub fn is_equal(&self) -> bool {
+        self.differing + self.missing + self.orphans + self.duplicates == 0
+    }
+}
+
+/// One difference between the sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// What kind: `missing`, `orphan`, `differing`, `duplicate`.
+    pub kind: String,
+    /// Identity, in hexadecimal.
+    pub identity: String,
+    /// The item, where there is one.
+    pub item: Option<String>,
+    /// Columns that differ.
+    pub columns: Vec<String>,
+}
+
+/// What a push would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Prediction {
+    /// Rows read.
+    pub rows: u64,
+    /// Items it would create.
+    pub creates: u64,
+    /// Items it would look at and most likely patch.
+    pub changes: u64,
+    /// Items it would delete (or leave, by policy).
+    pub gone: u64,
+    /// Rows equal to what was agreed.
+    pub unchanged: u64,
+    /// Rows in quarantine.
+    pub quarantined: u64,
+    /// Resource units it would spend.
+    pub ru: crate::quota::Ru,
+    /// Values the list cannot hold: code, column, count.
+    pub refusals: Vec<PredictedRefusal>,
+    /// Whether the guard would hold the deletes back.
+    pub deletes_held_back: bool,
+}
+
+/// Values of one column that the list cannot hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictedRefusal {
+    /// Stable code.
+    pub code: String,
+    /// Source column.
+    pub column: String,
+    /// How many rows.
+    pub rows: u64,
+    /// What to do.
+    pub fix: String,
 }

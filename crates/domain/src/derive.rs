@@ -1,0 +1,581 @@
+//! From a table and a person's choices to a mapping: kinds of list columns, internal and display names, title.
+//!
+//! Defaults are lossless wherever a list can be: what a double cannot hold becomes text unless a person says
+//! otherwise. Internal names are plain ASCII, because names that begin with another character cannot be written
+//! through Graph (contract §5, §15 no. 9), and they keep clear of names SharePoint owns.
+
+use chrono_tz::Tz;
+
+use crate::facet::{Facet, SINGLE_LINE_MAX};
+use crate::identity::KeyColumn;
+use crate::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN, TitleRule};
+use crate::pg_type::PgType;
+use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
+use crate::table::{ColumnShape, TableShape};
+
+/// What a person chose for one column.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct FieldChoice {
+    /// The source column.
+    pub column: String,
+    /// Name people see.
+    pub display_name: Option<String>,
+    /// Internal name.
+    pub internal_name: Option<String>,
+    /// Map it onto `Title`.
+    pub title: bool,
+    /// Travels with other writes, never causes one.
+    pub passive: bool,
+    /// Kind of list column.
+    pub facet: Option<Facet>,
+    /// Overrides the definition's policy.
+    pub conflict: Option<ConflictPolicy>,
+    /// Overrides the definition's policy.
+    pub on_foreign_edit: Option<OnForeignEdit>,
+}
+
+/// What a person chose for the whole table.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Choices {
+    /// Key columns; the primary key where absent.
+    pub key: Option<Vec<String>>,
+    /// Fields; every column where absent.
+    pub fields: Option<Vec<FieldChoice>>,
+    /// Columns left out.
+    pub exclude: Vec<String>,
+    /// The watermark column; passive unless a field says otherwise.
+    pub watermark: Option<String>,
+    /// Time zone of the site.
+    pub time_zone: Option<Tz>,
+}
+
+/// Why no mapping can be derived.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeriveError {
+    /// A named column does not exist.
+    #[error("{role} column `{column}` does not exist in the table; it has {available}")]
+    NoSuchColumn {
+        /// What it was named for.
+        role: &'static str,
+        /// The name.
+        column: String,
+        /// Columns there are.
+        available: String,
+    },
+    /// Neither a primary key nor a choice.
+    #[error("the table has no primary key; name the columns that identify a row with `key: [..]`")]
+    NoKey,
+    /// The chosen key is not unique by any constraint.
+    #[error(
+        "no primary key or unique constraint over NOT NULL columns covers the key ({key}); \
+         add one, or choose columns that have one"
+    )]
+    KeyNotUnique {
+        /// The chosen columns.
+        key: String,
+    },
+    /// Date-only columns without a time zone.
+    #[error(
+        "column `{column}` is a date, and a list stores dates as the midnight of its site: \
+         give `target.timeZone`, or map the column to text"
+    )]
+    NoTimeZone {
+        /// The first such column.
+        column: String,
+    },
+    /// Two fields would get one internal name.
+    #[error(
+        "columns `{first}` and `{second}` would both become `{name}` in the list; set `name` on one of them"
+    )]
+    NameTaken {
+        /// First column.
+        first: String,
+        /// Second column.
+        second: String,
+        /// Internal name.
+        name: String,
+    },
+    /// A chosen internal name that SharePoint owns or mangles.
+    #[error(
+        "internal name `{name}` (column `{column}`) belongs to SharePoint or ends in a suffix it uses; choose another"
+    )]
+    ReservedName {
+        /// Column.
+        column: String,
+        /// Internal name.
+        name: String,
+    },
+    /// Nothing to sync.
+    #[error("no column is mapped; leave out `exclude` or name at least one field")]
+    NoFields,
+}
+
+/// Derives the mapping of a table.
+///
+/// # Errors
+/// [`DeriveError`] says what to change.
+pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveError> {
+    let key = key_columns(table, choices)?;
+    let picked = picked_columns(table, choices)?;
+    if picked.is_empty() {
+        return Err(DeriveError::NoFields);
+    }
+    let title = title_column(&picked);
+    let mut fields: Vec<FieldMapping> = Vec::with_capacity(picked.len());
+    for (at, (column, choice)) in picked.iter().enumerate() {
+        let is_title = title == Some(at);
+        let facet = if is_title {
+            Facet::Text {
+                max_length: SINGLE_LINE_MAX,
+            }
+        } else {
+            choice
+                .facet
+                .clone()
+                .unwrap_or_else(|| default_facet(&column.pg_type))
+        };
+        let target = internal_name(column, choice, is_title, &fields)?;
+        fields.push(FieldMapping {
+            column: column.name.clone(),
+            pg_type: column.pg_type.clone(),
+            nullable: column.nullable,
+            target,
+            display_name: choice
+                .display_name
+                .clone()
+                .unwrap_or_else(|| human_name(&column.name)),
+            facet,
+            direction: Direction::Push,
+            passive: choice.passive || choices.watermark.as_deref() == Some(column.name.as_str()),
+            conflict: choice.conflict,
+            on_foreign_edit: choice.on_foreign_edit,
+        });
+    }
+    distinct_display_names(&mut fields);
+    let day = fields.iter().find(|field| field.facet == Facet::DateOnly);
+    let time_zone = match (choices.time_zone, day) {
+        (Some(zone), _) => zone,
+        (None, None) => chrono_tz::UTC,
+        (None, Some(field)) => {
+            return Err(DeriveError::NoTimeZone {
+                column: field.column.clone(),
+            });
+        }
+    };
+    let title = if title.is_some() {
+        TitleRule::Mapped
+    } else {
+        TitleRule::Key
+    };
+    Ok(Mapping {
+        key,
+        fields,
+        title,
+        time_zone,
+    })
+}
+
+fn no_such_column(table: &TableShape, role: &'static str, column: &str) -> DeriveError {
+    let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+    DeriveError::NoSuchColumn {
+        role,
+        column: column.to_owned(),
+        available: names.join(", "),
+    }
+}
+
+fn key_columns(table: &TableShape, choices: &Choices) -> Result<Vec<KeyColumn>, DeriveError> {
+    let names = match &choices.key {
+        Some(names) if !names.is_empty() => names,
+        _ if table.primary_key.is_empty() => return Err(DeriveError::NoKey),
+        _ => &table.primary_key,
+    };
+    let columns: Vec<KeyColumn> = names
+        .iter()
+        .map(|name| {
+            let column = table
+                .column(name)
+                .ok_or_else(|| no_such_column(table, "key", name))?;
+            Ok(KeyColumn {
+                name: column.name.clone(),
+                pg_type: column.pg_type.clone(),
+            })
+        })
+        .collect::<Result<_, _>>()?;
+    let covers =
+        |unique: &Vec<String>| !unique.is_empty() && unique.iter().all(|column| names.contains(column));
+    if covers(&table.primary_key) || table.unique_keys.iter().any(covers) {
+        Ok(columns)
+    } else {
+        Err(DeriveError::KeyNotUnique {
+            key: names.join(", "),
+        })
+    }
+}
+
+fn picked_columns<'a>(
+    table: &'a TableShape,
+    choices: &Choices,
+) -> Result<Vec<(&'a ColumnShape, FieldChoice)>, DeriveError> {
+    for name in &choices.exclude {
+        table
+            .column(name)
+            .ok_or_else(|| no_such_column(table, "excluded", name))?;
+    }
+    if let Some(name) = &choices.watermark {
+        table
+            .column(name)
+            .ok_or_else(|| no_such_column(table, "watermark", name))?;
+    }
+    match &choices.fields {
+        Some(fields) => fields
+            .iter()
+            .map(|choice| {
+                let column = table
+                    .column(&choice.column)
+                    .ok_or_else(|| no_such_column(table, "field", &choice.column))?;
+                Ok((column, choice.clone()))
+            })
+            .collect(),
+        None => Ok(table
+            .columns
+            .iter()
+            .filter(|column| !choices.exclude.contains(&column.name))
+            .map(|column| {
+                (
+                    column,
+                    FieldChoice {
+                        column: column.name.clone(),
+                        ..FieldChoice::default()
+                    },
+                )
+            })
+            .collect()),
+    }
+}
+
+/// The column for `Title`: the chosen one, else the first short or plain text that is called like a title.
+fn title_column(picked: &[(&ColumnShape, FieldChoice)]) -> Option<usize> {
+    if let Some(at) = picked.iter().position(|(_, choice)| choice.title) {
+        return Some(at);
+    }
+    const NAMES: [&str; 6] = ["title", "name", "full_name", "display_name", "subject", "label"];
+    NAMES.iter().find_map(|name| {
+        picked.iter().position(|(column, choice)| {
+            let text = matches!(column.pg_type, PgType::Text | PgType::Varchar { .. });
+            text && choice.facet.is_none()
+                && choice.internal_name.is_none()
+                && column.name.eq_ignore_ascii_case(name)
+        })
+    })
+}
+
+/// The kind of list column that holds every value of this type, as far as one does.
+#[must_use]
+pub fn default_facet(pg_type: &PgType) -> Facet {
+    match pg_type {
+        PgType::Bool => Facet::Boolean,
+        PgType::Int2 | PgType::Int4 | PgType::Int8 => Facet::Number { decimals: Some(0) },
+        PgType::Float4 | PgType::Float8 => Facet::Number { decimals: None },
+        // 15 significant digits survive the way through a double.
+        PgType::Numeric {
+            precision: Some(precision),
+            scale,
+        } if *precision <= 15 => Facet::Number {
+            decimals: scale
+                .and_then(|scale| u8::try_from(scale).ok())
+                .filter(|scale| *scale <= 5),
+        },
+        PgType::Numeric { .. } => Facet::Text {
+            max_length: SINGLE_LINE_MAX,
+        },
+        PgType::Varchar { length: Some(length) } | PgType::Char { length: Some(length) }
+            if *length <= SINGLE_LINE_MAX =>
+        {
+            Facet::Text { max_length: *length }
+        }
+        PgType::Text | PgType::Varchar { .. } | PgType::Char { .. } | PgType::Other { .. } => {
+            Facet::MultiLine
+        }
+        PgType::Uuid => Facet::Text { max_length: 36 },
+        PgType::Date => Facet::DateOnly,
+        PgType::Timestamp | PgType::TimestampTz => Facet::DateTime,
+        PgType::Enum { labels, .. } => Facet::Choice {
+            choices: labels.clone(),
+        },
+    }
+}
+
+/// Internal names of built-in columns, and names that confuse people or Graph (contract §5).
+const RESERVED: [&str; 34] = [
+    "id",
+    "title",
+    "created",
+    "modified",
+    "author",
+    "editor",
+    "contenttype",
+    "attachments",
+    "edit",
+    "name",
+    "version",
+    "guid",
+    "order",
+    "fileref",
+    "fileleafref",
+    "linktitle",
+    "linktitlenomenu",
+    "docicon",
+    "appauthor",
+    "appeditor",
+    "itemchildcount",
+    "folderchildcount",
+    "complianceassetid",
+    "uniqueid",
+    "fields",
+    "metainfo",
+    "owshiddenversion",
+    "workflowversion",
+    "instanceid",
+    "fsobjtype",
+    "syncbridgekey",
+    "syncbridgestate",
+    "parentid",
+    "scopeid",
+];
+
+fn is_reserved(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    debug_assert!(RESERVED.contains(&SYNC_KEY_COLUMN.to_ascii_lowercase().as_str()));
+    debug_assert!(RESERVED.contains(&STATE_COLUMN.to_ascii_lowercase().as_str()));
+    RESERVED.contains(&lower.as_str()) || lower.ends_with("lookupid")
+}
+
+fn internal_name(
+    column: &ColumnShape,
+    choice: &FieldChoice,
+    is_title: bool,
+    taken: &[FieldMapping],
+) -> Result<String, DeriveError> {
+    if is_title {
+        return Ok("Title".into());
+    }
+    let used_by = |name: &str| taken.iter().find(|field| field.target.eq_ignore_ascii_case(name));
+    if let Some(name) = &choice.internal_name {
+        if is_reserved(name) {
+            return Err(DeriveError::ReservedName {
+                column: column.name.clone(),
+                name: name.clone(),
+            });
+        }
+        return match used_by(name) {
+            Some(other) => Err(DeriveError::NameTaken {
+                first: other.column.clone(),
+                second: column.name.clone(),
+                name: name.clone(),
+            }),
+            None => Ok(name.clone()),
+        };
+    }
+    let stem = ascii_name(&column.name);
+    for n in 1..1000 {
+        let suffix = if n == 1 { String::new() } else { n.to_string() };
+        let cut = stem.len().min(32 - suffix.len());
+        let name = format!("{}{suffix}", &stem[..cut]);
+        if !is_reserved(&name) && used_by(&name).is_none() {
+            return Ok(name);
+        }
+    }
+    Err(DeriveError::ReservedName {
+        column: column.name.clone(),
+        name: stem,
+    })
+}
+
+/// `due_at` → `DueAt`; what is not ASCII goes, and a name without a letter in front gets one.
+fn ascii_name(column: &str) -> String {
+    let mut name = String::new();
+    let mut upper = true;
+    for c in column.chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(if upper { c.to_ascii_uppercase() } else { c });
+            upper = false;
+        } else {
+            upper = true;
+        }
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphabetic()) || is_reserved(&name) {
+        name.insert_str(0, "Col");
+    }
+    name.truncate(32);
+    name
+}
+
+/// `due_at` → `Due at`.
+fn human_name(column: &str) -> String {
+    let words = column.replace('_', " ");
+    let words = words.trim();
+    let mut chars = words.chars();
+    let name: String = match chars.next() {
+        Some(first) => first
+            .to_uppercase()
+            .chain(chars)
+            .filter(|c| !c.is_control())
+            .take(255)
+            .collect(),
+        None => column.to_owned(),
+    };
+    if name.is_empty() { "Column".into() } else { name }
+}
+
+/// Two columns with one display name are allowed in a list and confusing to everybody.
+fn distinct_display_names(fields: &mut [FieldMapping]) {
+    for at in 1..fields.len() {
+        let (before, rest) = fields.split_at_mut(at);
+        let name = rest[0].display_name.clone();
+        if before
+            .iter()
+            .any(|field| field.display_name.eq_ignore_ascii_case(&name))
+        {
+            rest[0].display_name = format!("{name} ({})", rest[0].column);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn column(name: &str, pg_type: PgType) -> ColumnShape {
+        ColumnShape {
+            name: name.into(),
+            pg_type,
+            nullable: true,
+            generated: false,
+            comment: None,
+        }
+    }
+
+    fn table(columns: Vec<ColumnShape>) -> TableShape {
+        let primary_key = vec![columns[0].name.clone()];
+        TableShape {
+            schema: "public".into(),
+            name: "t".into(),
+            comment: None,
+            estimated_rows: 0,
+            columns,
+            primary_key,
+            unique_keys: Vec::new(),
+            remarks: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn names_are_ascii_distinct_and_clear_of_sharepoints_own() {
+        let names = [
+            "id",
+            "due_at",
+            "Due At",
+            "größe",
+            "日本",
+            "1st",
+            "employee_lookup_id",
+            "order",
+            "_x",
+            "id",
+        ];
+        let columns: Vec<ColumnShape> = names.iter().map(|name| column(name, PgType::Int4)).collect();
+        let mapping = derive(&table(columns), &Choices::default()).unwrap();
+        let targets: Vec<&str> = mapping.fields.iter().map(|f| f.target.as_str()).collect();
+        assert_eq!(targets[..4], ["ColId", "DueAt", "DueAt2", "GrE"]);
+        let mut lower: Vec<String> = targets.iter().map(|t| t.to_lowercase()).collect();
+        lower.sort();
+        lower.dedup();
+        assert_eq!(lower.len(), names.len());
+        for target in targets {
+            assert!(!is_reserved(target), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_column_called_name_becomes_the_title_and_a_choice_overrides_it() {
+        let shape = table(vec![
+            column("id", PgType::Int4),
+            column("name", PgType::Text),
+            column("code", PgType::Text),
+        ]);
+        let mapping = derive(&shape, &Choices::default()).unwrap();
+        assert_eq!(mapping.fields[1].target, "Title");
+        assert_eq!(mapping.title, TitleRule::Mapped);
+        let fields = vec![FieldChoice {
+            column: "code".into(),
+            title: true,
+            ..FieldChoice::default()
+        }];
+        let mapping = derive(
+            &shape,
+            &Choices {
+                fields: Some(fields),
+                ..Choices::default()
+            },
+        )
+        .unwrap();
+        assert_eq!(mapping.fields[0].target, "Title");
+    }
+
+    #[test]
+    fn a_table_without_a_usable_key_is_refused_with_a_remedy() {
+        let mut shape = table(vec![column("a", PgType::Int4), column("b", PgType::Int4)]);
+        shape.primary_key.clear();
+        assert_eq!(derive(&shape, &Choices::default()), Err(DeriveError::NoKey));
+        let key = Choices {
+            key: Some(vec!["b".into()]),
+            ..Choices::default()
+        };
+        assert!(matches!(
+            derive(&shape, &key),
+            Err(DeriveError::KeyNotUnique { .. })
+        ));
+        shape.unique_keys.push(vec!["b".into()]);
+        assert_eq!(derive(&shape, &key).unwrap().key[0].name, "b");
+    }
+
+    #[test]
+    fn a_date_without_a_time_zone_is_refused_with_both_remedies() {
+        let shape = table(vec![column("id", PgType::Int4), column("day", PgType::Date)]);
+        let error = derive(&shape, &Choices::default()).unwrap_err().to_string();
+        assert!(
+            error.contains("target.timeZone") && error.contains("text"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_watermark_never_causes_a_write() {
+        let shape = table(vec![
+            column("id", PgType::Int4),
+            column("updated_at", PgType::TimestampTz),
+        ]);
+        let choices = Choices {
+            watermark: Some("updated_at".into()),
+            ..Choices::default()
+        };
+        assert!(derive(&shape, &choices).unwrap().fields[1].passive);
+    }
+
+    proptest! {
+        #[test]
+        fn any_column_names_give_valid_internal_names(names in proptest::collection::vec("\\PC{1,40}", 1..30)) {
+            let columns: Vec<ColumnShape> = names.iter().map(|name| column(name, PgType::Int4)).collect();
+            let mapping = derive(&table(columns), &Choices::default()).unwrap();
+            for field in &mapping.fields {
+                let ok = field.target.len() <= 32
+                    && field.target.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && field.target.chars().all(|c| c.is_ascii_alphanumeric());
+                prop_assert!(ok, "{}", field.target);
+            }
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! Applies a page of rows: decide, record, admit, send, and decide anew where something was learnt.
+//!
+//! A row leaves this module applied, found equal, quarantined, or dirty. Nothing else: that is what lets a
+//! cursor move past it (I5).
+
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
+use syncbridge_domain::effect::{Admission, NewEffect};
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::identity::{Identity, SyncKey};
+use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::receipt::{ItemId, ItemRead, Lookup};
+use syncbridge_domain::row::Presence;
+
+use crate::ports::{Ledger, PortResult};
+use crate::session::{Session, World};
+use crate::work::{Attempt, Intent, Recorded, Work};
+
+/// How often a row is decided anew in one run before it is left for the next.
+const MAX_ROUNDS: u8 = 8;
+
+/// The intents of one round, sorted by what is to be done.
+#[derive(Default)]
+struct Round {
+    done: Vec<Work>,
+    records: Vec<(Work, LedgerRow, Recorded)>,
+    writes: Vec<Attempt>,
+    looks: Vec<Work>,
+    quarantines: Vec<(NewQuarantine, Option<u64>)>,
+    parked: Vec<Work>,
+}
+
+impl<W: World> Session<'_, W> {
+    /// Applies rows whose source side was just read and whose ledger rows are filled in.
+    pub(crate) async fn apply(&mut self, works: Vec<Work>) -> PortResult<()> {
+        let mut queue = works;
+        let mut left = Vec::new();
+        let mut stop = None;
+        while !queue.is_empty() && stop.is_none() {
+            let worn_out = queue.extract_if(.., |work| work.rounds >= MAX_ROUNDS);
+            left.extend(worn_out);
+            let round = self.decide_all(queue).await?;
+            queue = self.finish(round, &mut left, &mut stop).await?;
+        }
+        left.extend(queue);
+        self.leave_dirty(left).await?;
+        stop.map_or(Ok(()), Err)
+    }
+
+    async fn decide_all(&mut self, queue: Vec<Work>) -> PortResult<Round> {
+        let mut round = Round::default();
+        for work in queue {
+            let (work, intent) = self.decide(work).await?;
+            match intent {
+                Intent::Done => round.done.push(work),
+                Intent::Record(row, kind) => round.records.push((work, *row, kind)),
+                Intent::Write(attempt) => round.writes.push(*attempt),
+                Intent::Look => round.looks.push(work),
+                Intent::Quarantine(entry) => round.quarantines.push((*entry, work.dirty)),
+                Intent::Park => round.parked.push(work),
+            }
+        }
+        Ok(round)
+    }
+
+    /// Does what a round asks for; returns the rows to decide anew.
+    async fn finish(
+        &mut self,
+        round: Round,
+        left: &mut Vec<Work>,
+        stop: &mut Option<Failure>,
+    ) -> PortResult<Vec<Work>> {
+        let mut again = Vec::new();
+        self.finish_done(round.done).await?;
+        if !round.quarantines.is_empty() {
+            self.counters.quarantined += round.quarantines.len() as u64;
+            self.ports
+                .ledger
+                .quarantine(self.fence(), self.spec.run, &round.quarantines)
+                .await?;
+        }
+        left.extend(round.parked);
+        again.extend(self.finish_records(round.records).await?);
+        again.extend(self.finish_looks(round.looks, left).await?);
+        again.extend(self.finish_writes(round.writes, left, stop).await?);
+        self.report();
+        Ok(again)
+    }
+
+    async fn finish_done(&mut self, done: Vec<Work>) -> PortResult<()> {
+        self.counters.unchanged += done.len() as u64;
+        let clear: Vec<(Identity, u64)> = done
+            .iter()
+            .filter_map(|work| work.dirty.map(|sequence| (work.identity(), sequence)))
+            .collect();
+        if clear.is_empty() {
+            return Ok(());
+        }
+        self.ports.ledger.clear_dirty(self.fence(), &clear).await
+    }
+
+    async fn finish_records(&mut self, records: Vec<(Work, LedgerRow, Recorded)>) -> PortResult<Vec<Work>> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        // An adopted item is judged field by field next, so its dirty row must outlive the adoption.
+        let sequences: Vec<Option<u64>> = records
+            .iter()
+            .map(|(work, _, kind)| {
+                if *kind == Recorded::Adopted {
+                    None
+                } else {
+                    work.dirty
+                }
+            })
+            .collect();
+        let rows: Vec<LedgerRow> = records.iter().map(|(_, row, _)| row.clone()).collect();
+        let taken = self.ports.ledger.adopt(self.fence(), &rows, &sequences).await?;
+        let mut again = Vec::new();
+        let mut stale = Vec::new();
+        for ((mut work, row, kind), taken) in records.into_iter().zip(taken) {
+            work.rounds = work.rounds.saturating_add(1);
+            if !taken {
+                stale.push(work);
+                continue;
+            }
+            match kind {
+                Recorded::Adopted => {
+                    self.counters.adopted += 1;
+                    work.base = Some(LedgerRow {
+                        row_version: row.row_version + 1,
+                        ..row
+                    });
+                    again.push(work);
+                }
+                Recorded::Refreshed => self.counters.unchanged += 1,
+                Recorded::Left | Recorded::Buried => {}
+            }
+        }
+        again.extend(self.refreshed(stale).await?);
+        Ok(again)
+    }
+
+    /// Works whose ledger row moved on meanwhile, with the row as it is now.
+    async fn refreshed(&mut self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
+        if works.is_empty() {
+            return Ok(works);
+        }
+        let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
+        let rows = self.ports.ledger.rows(&ids).await?;
+        for (work, row) in works.iter_mut().zip(rows) {
+            work.base = row;
+            work.target = Presence::Unseen;
+        }
+        Ok(works)
+    }
+
+    /// Reads the items that a decision needs to see.
+    async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
+        let (linked, unlinked): (Vec<Work>, Vec<Work>) =
+            looks.into_iter().partition(|work| work.base.is_some());
+        let items: Vec<ItemId> = linked
+            .iter()
+            .filter_map(|w| w.base.as_ref())
+            .map(|row| row.item.clone())
+            .collect();
+        let reads = self.read_all(&items, WhyTag::Probe).await;
+        let keys: Vec<SyncKey> = unlinked.iter().map(|work| SyncKey::of(work.identity())).collect();
+        let lookups = self.lookup_all(&keys, WhyTag::Probe).await;
+        let mut again = Vec::new();
+        let mut place = |mut work: Work, target: Option<Presence<_>>| {
+            work.rounds = work.rounds.saturating_add(1);
+            match target {
+                Some(target) => again.push(Work { target, ..work }),
+                None => left.push(work),
+            }
+        };
+        for (work, read) in linked.into_iter().zip(reads) {
+            place(
+                work,
+                match read {
+                    ItemRead::One(item) => Some(Presence::One(item)),
+                    ItemRead::Gone => Some(Presence::None),
+                    ItemRead::Unknown(_) => None,
+                },
+            );
+        }
+        for (work, lookup) in unlinked.into_iter().zip(lookups) {
+            place(
+                work,
+                match lookup {
+                    Lookup::One(item) => Some(Presence::One(item)),
+                    Lookup::Many(items) => Some(Presence::Many(items)),
+                    Lookup::Empty => Some(Presence::None),
+                    Lookup::Unknown(_) => None,
+                },
+            );
+        }
+        Ok(again)
+    }
+
+    async fn finish_writes(
+        &mut self,
+        writes: Vec<Attempt>,
+        left: &mut Vec<Work>,
+        stop: &mut Option<Failure>,
+    ) -> PortResult<Vec<Work>> {
+        if writes.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.check()?;
+        let effects: Vec<NewEffect> = writes.iter().map(|attempt| attempt.effect.clone()).collect();
+        let admissions = self
+            .ports
+            .ledger
+            .admit(self.fence(), self.spec.run, &effects)
+            .await?;
+        let mut admitted = Vec::with_capacity(writes.len());
+        let mut stale = Vec::new();
+        for (attempt, admission) in writes.into_iter().zip(admissions) {
+            match admission {
+                Admission::Admitted => admitted.push(attempt),
+                Admission::Busy => left.push(attempt.work),
+                Admission::Stale => {
+                    let rounds = attempt.work.rounds.saturating_add(1);
+                    stale.push(Work {
+                        rounds,
+                        ..attempt.work
+                    });
+                }
+            }
+        }
+        self.record_overrides(&admitted).await?;
+        let sent = self.send(admitted).await?;
+        left.extend(sent.unsettled);
+        *stop = sent.stop;
+        let mut again = self.refreshed(stale).await?;
+        again.extend(sent.again);
+        Ok(again)
+    }
+
+    /// Both values of an edit that is about to lose are kept before it does.
+    async fn record_overrides(&mut self, admitted: &[Attempt]) -> PortResult<()> {
+        let edits: Vec<_> = admitted
+            .iter()
+            .flat_map(|attempt| self.overridden(attempt))
+            .collect();
+        if edits.is_empty() {
+            return Ok(());
+        }
+        self.counters.overridden += edits.len() as u64;
+        self.ports
+            .ledger
+            .record_conflicts(self.fence(), self.spec.run, &edits)
+            .await
+    }
+
+    /// What could not be settled now stays, or becomes, dirty.
+    async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
+        self.counters.parked += left.len() as u64;
+        let marks: Vec<DirtyMark> = left
+            .into_iter()
+            .filter(|work| work.dirty.is_none())
+            .map(|work| DirtyMark {
+                identity: work.subject.identity,
+                key: work.subject.key,
+                mark: work.mark,
+                suspected_delete: false,
+            })
+            .collect();
+        if marks.is_empty() {
+            return Ok(());
+        }
+        self.ports.ledger.mark_dirty(self.fence(), &marks, None).await
+    }
+}

@@ -1,0 +1,608 @@
+//! From what is known of a row to what is to be done: builds the inputs of `reconcile`, and turns its decision
+//! into a write, a record, a look or a refusal.
+
+use serde_json::Value as Json;
+use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
+use syncbridge_domain::canonical::Value;
+use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
+use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::identity::SyncKey;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::mapping::{FieldMapping, SYNC_KEY_COLUMN, TitleRule};
+use syncbridge_domain::policy::{DeletePolicy, Direction};
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::receipt::{Fields, Item, ItemId, TaggedWrite, Write};
+use syncbridge_domain::reconcile::{
+    Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, Later, RowDecision, RowInput, Seen,
+    reconcile,
+};
+use syncbridge_domain::row::{Cell, Presence};
+
+use crate::evidence::same_value;
+use crate::ports::PortResult;
+use crate::session::{Session, World};
+use crate::work::{Attempt, Intent, Recorded, Work};
+
+impl<W: World> Session<'_, W> {
+    /// What to do about this row with what is known now.
+    pub(crate) async fn decide(&mut self, mut work: Work) -> PortResult<(Work, Intent)> {
+        self.take_over_armed_create(&mut work);
+        let agreed = match &work.base {
+            Some(row) => self.agreed(&row.clone()).await?,
+            None => Agreed::unknown(self.spec.mapping.fields.len()),
+        };
+        let inputs = self.field_inputs(&work, &agreed);
+        let decision = self.approved(reconcile(&self.row_input(&work), &inputs));
+        let intent = self.intent(&work, &agreed, &decision)?;
+        Ok((work, intent))
+    }
+
+    /// An item that a late create of ours made is ours: what was sent is what was agreed on.
+    fn take_over_armed_create(&self, work: &mut Work) {
+        if work.base.is_some() {
+            return;
+        }
+        let (Some(item), Some(effect)) = (work.target.one(), self.armed_create(work.identity())) else {
+            return;
+        };
+        let row = self.row_after_create(effect, item);
+        work.base = Some(row);
+    }
+
+    fn row_input(&self, work: &Work) -> RowInput {
+        let source = match work.source {
+            Presence::None => Existence::ProvenGone,
+            Presence::One(_) => Existence::One,
+            Presence::Many(_) => Existence::Many,
+            Presence::Unseen => Existence::Unseen,
+        };
+        let target = match work.target {
+            Presence::None => Existence::ProvenGone,
+            Presence::One(_) => Existence::One,
+            Presence::Many(_) => Existence::Many,
+            Presence::Unseen => Existence::Unseen,
+        };
+        let base = match work.base.as_ref().map(|row| row.state) {
+            None => Base::None,
+            Some(LedgerState::Live) => Base::Live,
+            Some(LedgerState::Tombstone) => Base::Tombstone,
+            Some(LedgerState::Kept | LedgerState::Archived) => Base::Left,
+        };
+        RowInput {
+            base,
+            source,
+            target,
+            pushes: true,
+            pulls: false,
+            delete: self.spec.policies.delete,
+            conflict: self.spec.policies.conflict,
+            later: Later::Source,
+            archive_only: false,
+            route_changed: false,
+            key_changed: false,
+            source_is_newer: work.base.as_ref().is_none_or(|row| work.mark > row.mark),
+            deletes_allowed: self.deletes_left > 0,
+            may_adopt: true,
+        }
+    }
+
+    fn field_inputs(&self, work: &Work, agreed: &Agreed) -> Vec<FieldInput> {
+        let cells = work.source.one().map(|row| row.cells.as_slice());
+        let item = work.target.one();
+        self.spec
+            .mapping
+            .fields
+            .iter()
+            .enumerate()
+            .map(|(at, field)| self.field_input(work, agreed, at, field, cells.map(|cells| &cells[at]), item))
+            .collect()
+    }
+
+    fn field_input(
+        &self,
+        work: &Work,
+        agreed: &Agreed,
+        at: usize,
+        field: &FieldMapping,
+        cell: Option<&Cell>,
+        item: Option<&Item>,
+    ) -> FieldInput {
+        let (base_source, mut base_target) = agreed.fields[at];
+        let shown = item.and_then(|item| item.value(&field.target));
+        let target = shown.map_or(Seen::Unseen, |json| {
+            Seen::Value(target_hash(self.ports.hash_key, json))
+        });
+        // A value that an armed write of ours put there is ours, not a person's edit.
+        if let (Some(shown), Seen::Value(hash)) = (shown, target)
+            && self.armed_of(work.identity()).iter().any(|e| {
+                e.sent
+                    .get(&field.target)
+                    .is_some_and(|s| same_value(&field.facet, s, shown))
+            })
+        {
+            base_target = hash;
+        }
+        let equal = match (cell, shown) {
+            (Some(cell), Some(shown)) => Some(self.equivalent(field, cell, shown)),
+            _ => None,
+        };
+        FieldInput {
+            base_source,
+            base_target,
+            source: cell.map_or(Seen::Unseen, |cell| {
+                Seen::Value(source_hash(self.ports.hash_key, cell))
+            }),
+            target,
+            equal,
+            pull_would_lose: true,
+            rule: FieldRule {
+                direction: field.direction,
+                passive: field.passive,
+                conflict: field.conflict.unwrap_or(self.spec.policies.conflict),
+                on_foreign_edit: field
+                    .on_foreign_edit
+                    .unwrap_or(self.spec.policies.on_foreign_edit),
+            },
+        }
+    }
+
+    pub(crate) fn equivalent(&self, field: &FieldMapping, cell: &Cell, shown: &Json) -> bool {
+        let ours = to_target(field, self.spec.mapping.time_zone, cell);
+        let theirs = Value::from_json(&field.facet, shown);
+        matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours.equivalent(&theirs))
+    }
+
+    /// With a person's approval, differences nobody agreed on are the source's to settle.
+    fn approved(&self, mut decision: Decision) -> Decision {
+        if self.spec.options.approve_unagreed {
+            for field in &mut decision.fields {
+                if *field == FieldDecision::NeedsPlan {
+                    *field = FieldDecision::ConflictToTarget;
+                }
+            }
+        }
+        decision
+    }
+
+    fn intent(&mut self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
+        match decision.row {
+            RowDecision::Nothing => Ok(Intent::Done),
+            RowDecision::Fields => self.intent_of_fields(work, agreed, decision),
+            RowDecision::Adopt => Ok(self.adopt(work, agreed, decision)),
+            RowDecision::CreateItem => Ok(self.create(work)),
+            RowDecision::DeleteItem => Ok(self.delete(work)),
+            RowDecision::LeaveItem => Ok(leave(work)),
+            RowDecision::Bury => Ok(bury(work)),
+            RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
+            RowDecision::Refuse => Ok(Intent::Park),
+            RowDecision::ParkMany => Ok(Intent::Quarantine(Box::new(self.quarantine(
+                &work.subject,
+                None,
+                many(work),
+            )))),
+            RowDecision::ForeignDeleteReported | RowDecision::RestoreReported => {
+                self.notice(format!(
+                    "the item of row {} was deleted or restored by a person; it follows the row's next change",
+                    work.identity()
+                ));
+                Ok(Intent::Done)
+            }
+            RowDecision::ArchiveItem
+            | RowDecision::MoveItem
+            | RowDecision::RekeyItem
+            | RowDecision::InsertRow
+            | RowDecision::DeleteRow
+            | RowDecision::SuspectSource
+            | RowDecision::ConflictParked
+            | RowDecision::NeedsSource => Err(not_in_push(decision.row)),
+        }
+    }
+
+    fn intent_of_fields(&mut self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
+        if decision.needs_target() && work.target == Presence::Unseen {
+            return Ok(Intent::Look);
+        }
+        if decision.fields.contains(&FieldDecision::NeedsPlan) {
+            let failure = self.needs_plan(decision);
+            let cells = work.source.one().map(|row| row.cells.as_slice());
+            return Ok(Intent::Quarantine(Box::new(self.quarantine(
+                &work.subject,
+                cells,
+                failure,
+            ))));
+        }
+        let Some(base) = &work.base else {
+            return Ok(Intent::Done);
+        };
+        let Some(source) = work.source.one() else {
+            return Ok(Intent::Done);
+        };
+        let mut send: Vec<usize> = (0..decision.fields.len())
+            .filter(|at| decision.sends(*at))
+            .collect();
+        if send.is_empty() {
+            send = self.fencing_fields(work, base);
+        }
+        if !send.is_empty() {
+            return Ok(self.patch(work, agreed, decision, &send));
+        }
+        let mut fresh = agreed.clone();
+        fresh.digest = self.digest(&source.cells);
+        self.take_agreement(work, decision, &mut fresh);
+        if base.layout == self.layout && fresh == *agreed {
+            return Ok(Intent::Done);
+        }
+        let row = LedgerRow {
+            agreed: fresh.to_bytes(),
+            layout: self.layout,
+            mark: work.mark,
+            ..base.clone()
+        };
+        Ok(Intent::Record(
+            Box::new(self.with_our_hash_key(row)),
+            Recorded::Refreshed,
+        ))
+    }
+
+    /// Fields to write again although nothing changed: an armed write that rests on the very version the item
+    /// still has could land after all; our own write moves the version on and takes its ground away.
+    fn fencing_fields(&self, work: &Work, base: &LedgerRow) -> Vec<usize> {
+        let threatens = |effect: &&syncbridge_domain::effect::Effect| {
+            effect
+                .item
+                .as_ref()
+                .is_some_and(|item| item.before == work.target.one().map_or(base.version, |i| i.version))
+        };
+        let fields = &self.spec.mapping.fields;
+        let Some(effect) = self.armed_of(work.identity()).iter().find(threatens) else {
+            return Vec::new();
+        };
+        let sent: Vec<usize> = (0..fields.len())
+            .filter(|at| effect.sent.contains_key(&fields[*at].target))
+            .collect();
+        if !sent.is_empty() {
+            return sent;
+        }
+        fields
+            .iter()
+            .position(|f| f.direction != Direction::Pull)
+            .into_iter()
+            .collect()
+    }
+
+    /// Takes over hashes of fields that both sides already agree on.
+    fn take_agreement(&self, work: &Work, decision: &Decision, agreed: &mut Agreed) {
+        let (Some(source), Some(item)) = (work.source.one(), work.target.one()) else {
+            return;
+        };
+        for (at, field) in self.spec.mapping.fields.iter().enumerate() {
+            if decision.fields[at] == FieldDecision::Adopt
+                && let Some(shown) = item.value(&field.target)
+            {
+                agreed.fields[at] = (
+                    source_hash(self.ports.hash_key, &source.cells[at]),
+                    target_hash(self.ports.hash_key, shown),
+                );
+            }
+        }
+    }
+
+    fn adopt(&self, work: &Work, agreed: &Agreed, decision: &Decision) -> Intent {
+        let (Some(source), Some(item)) = (work.source.one(), work.target.one()) else {
+            return Intent::Look;
+        };
+        let mut fresh = agreed.clone();
+        self.take_agreement(work, decision, &mut fresh);
+        let whole = decision
+            .fields
+            .iter()
+            .all(|f| matches!(f, FieldDecision::Adopt | FieldDecision::Nothing));
+        if whole {
+            fresh.digest = self.digest(&source.cells);
+        }
+        let row = LedgerRow {
+            identity: work.identity(),
+            key: work.subject.key.clone(),
+            item: item.id.clone(),
+            version: item.version,
+            agreed: fresh.to_bytes(),
+            layout: self.layout,
+            hash_key_id: self.ports.hash_key.id(),
+            mark: work.mark,
+            state: LedgerState::Live,
+            row_version: work.base.as_ref().map_or(0, |row| row.row_version),
+            last_run: self.spec.run,
+        };
+        Intent::Record(Box::new(row), Recorded::Adopted)
+    }
+
+    fn with_our_hash_key(&self, row: LedgerRow) -> LedgerRow {
+        LedgerRow {
+            hash_key_id: self.ports.hash_key.id(),
+            last_run: self.spec.run,
+            ..row
+        }
+    }
+
+    fn create(&self, work: &Work) -> Intent {
+        let Some(source) = work.source.one() else {
+            return Intent::Done;
+        };
+        let values = match row_to_target(&self.spec.mapping, &source.cells) {
+            Ok(values) => values,
+            Err(refusal) => return self.unconvertible(work, &refusal),
+        };
+        let mut fields = Fields::new();
+        for (field, value) in self.spec.mapping.fields.iter().zip(&values) {
+            // Nothing is what a new item holds anyway; leaving it out lets column defaults speak for it only
+            // where a column has one, and those are written explicitly.
+            if field.direction != Direction::Pull && (*value != Value::Null || has_default(field)) {
+                fields.insert(field.target.clone(), value.to_json());
+            }
+        }
+        if self.spec.mapping.title == TitleRule::Key {
+            fields.insert("Title".into(), Json::String(self.title(work)));
+        }
+        fields.insert(
+            SYNC_KEY_COLUMN.into(),
+            Json::String(SyncKey::of(work.identity()).as_str().to_owned()),
+        );
+        let agreed = Agreed {
+            digest: self.digest(&source.cells),
+            fields: source
+                .cells
+                .iter()
+                .map(|cell| (source_hash(self.ports.hash_key, cell), None))
+                .collect(),
+        };
+        self.attempt(
+            work,
+            EffectKind::CreateItem,
+            Write::Create {
+                fields: fields.clone(),
+            },
+            fields,
+            None,
+            agreed,
+        )
+    }
+
+    /// The key's texts, readable and within what a title holds.
+    fn title(&self, work: &Work) -> String {
+        let texts = work.subject.key.texts().unwrap_or_default().join(" · ");
+        texts.chars().filter(|c| !c.is_control()).take(120).collect()
+    }
+
+    fn patch(&mut self, work: &Work, agreed: &Agreed, decision: &Decision, send: &[usize]) -> Intent {
+        let (Some(source), Some(base)) = (work.source.one(), work.base.as_ref()) else {
+            return Intent::Done;
+        };
+        let mut fields = Fields::new();
+        let mut after = agreed.clone();
+        let mut overrides = Vec::new();
+        for at in send {
+            let field = &self.spec.mapping.fields[*at];
+            match to_target(field, self.spec.mapping.time_zone, &source.cells[*at]) {
+                Ok(value) => fields.insert(field.target.clone(), value.to_json()),
+                Err(refusal) => return self.unconvertible(work, &(*at, refusal)),
+            };
+            after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
+            if matches!(
+                decision.fields[*at],
+                FieldDecision::ConflictToTarget | FieldDecision::ForeignReported
+            ) && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
+            {
+                overrides.push((*at, shown.clone()));
+            }
+        }
+        self.take_agreement(work, decision, &mut after);
+        after.digest = self.digest(&source.cells);
+        let expected = work.target.one().map_or(base.version, |item| item.version);
+        let link = ItemLink {
+            id: base.item.clone(),
+            before: expected,
+        };
+        let write = Write::Patch {
+            item: base.item.clone(),
+            expected,
+            fields: fields.clone(),
+        };
+        match self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after) {
+            Intent::Write(mut attempt) => {
+                attempt.overrides = overrides;
+                Intent::Write(attempt)
+            }
+            other => other,
+        }
+    }
+
+    fn delete(&mut self, work: &Work) -> Intent {
+        let Some(base) = work.base.as_ref() else {
+            return Intent::Done;
+        };
+        self.deletes_left = self.deletes_left.saturating_sub(1);
+        let expected = work.target.one().map_or(base.version, |item| item.version);
+        let link = ItemLink {
+            id: base.item.clone(),
+            before: expected,
+        };
+        let write = Write::Delete {
+            item: base.item.clone(),
+            expected,
+        };
+        let agreed = Agreed::unknown(self.spec.mapping.fields.len());
+        self.attempt(
+            work,
+            EffectKind::DeleteItem,
+            write,
+            Fields::new(),
+            Some(link),
+            agreed,
+        )
+    }
+
+    fn attempt(
+        &self,
+        work: &Work,
+        kind: EffectKind,
+        write: Write,
+        sent: Fields,
+        item: Option<ItemLink>,
+        after: Agreed,
+    ) -> Intent {
+        let effect = NewEffect {
+            id: self.effect_id(),
+            subject: work.subject.clone(),
+            kind,
+            item,
+            expected_row_version: work
+                .base
+                .as_ref()
+                .map(|row| row.row_version)
+                .filter(|version| *version > 0),
+            sent,
+            after: AfterState {
+                agreed: after.to_bytes(),
+                layout: self.layout,
+                mark: work.mark,
+            },
+        };
+        let why = match (work.why, kind) {
+            (WhyTag::FirstWrite | WhyTag::Change, EffectKind::CreateItem) => WhyTag::FirstWrite,
+            (WhyTag::FirstWrite, _) => WhyTag::Change,
+            (why, _) => why,
+        };
+        Intent::Write(Box::new(Attempt {
+            work: work.clone(),
+            effect,
+            write: TaggedWrite { write, why },
+            sends: 0,
+            overrides: Vec::new(),
+        }))
+    }
+
+    fn unconvertible(&self, work: &Work, (at, refusal): &(usize, Unconvertible)) -> Intent {
+        let column = self.spec.mapping.fields[*at].column.clone();
+        let failure =
+            Failure::new(Scope::Row, refusal.code(), refusal.to_string(), refusal.fix()).column(column);
+        let cells = work.source.one().map(|row| row.cells.as_slice());
+        Intent::Quarantine(Box::new(self.quarantine(&work.subject, cells, failure)))
+    }
+
+    fn needs_plan(&self, decision: &Decision) -> Failure {
+        let columns: Vec<&str> = decision
+            .fields
+            .iter()
+            .zip(&self.spec.mapping.fields)
+            .filter(|(decided, _)| **decided == FieldDecision::NeedsPlan)
+            .map(|(_, field)| field.column.as_str())
+            .collect();
+        Failure::new(
+            Scope::Row,
+            "plan.needed",
+            "row and item differ and nothing was ever agreed on between them",
+            format!(
+                "look at both, then run `syncbridge run {} --approve`; the source's values are written",
+                self.spec.definition_name
+            ),
+        )
+        .column(columns.join(", "))
+    }
+
+    /// The ledger row that an applied create leaves behind, from its effect and the item.
+    pub(crate) fn row_after_create(
+        &self,
+        effect: &syncbridge_domain::effect::Effect,
+        item: &Item,
+    ) -> LedgerRow {
+        LedgerRow {
+            identity: effect.subject.identity,
+            key: effect.subject.key.clone(),
+            item: item.id.clone(),
+            version: item.version,
+            agreed: effect.after.agreed.clone(),
+            layout: effect.after.layout,
+            hash_key_id: self.ports.hash_key.id(),
+            mark: effect.after.mark,
+            state: LedgerState::Live,
+            row_version: 0,
+            last_run: self.spec.run,
+        }
+    }
+}
+
+/// Columns that would take a value of their own if none is sent.
+fn has_default(field: &FieldMapping) -> bool {
+    matches!(field.facet, syncbridge_domain::facet::Facet::Boolean)
+}
+
+fn leave(work: &Work) -> Intent {
+    match &work.base {
+        Some(base) => Intent::Record(
+            Box::new(LedgerRow {
+                state: LedgerState::Kept,
+                mark: work.mark,
+                ..base.clone()
+            }),
+            Recorded::Left,
+        ),
+        None => Intent::Done,
+    }
+}
+
+fn bury(work: &Work) -> Intent {
+    match &work.base {
+        Some(base) => Intent::Record(
+            Box::new(LedgerRow {
+                state: LedgerState::Tombstone,
+                mark: work.mark,
+                ..base.clone()
+            }),
+            Recorded::Buried,
+        ),
+        None => Intent::Done,
+    }
+}
+
+fn many(work: &Work) -> Failure {
+    let items: Vec<&ItemId> = match &work.target {
+        Presence::Many(items) => items.iter().map(|item| &item.id).collect(),
+        _ => Vec::new(),
+    };
+    if items.is_empty() {
+        return Failure::new(
+            Scope::Row,
+            "row.duplicate_key",
+            "the source holds two rows with this key",
+            "make the key unique in the source, or choose other key columns",
+        );
+    }
+    let list = items
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    Failure::new(
+        Scope::Row,
+        "item.duplicate",
+        format!("the list holds several items for this row: {list}"),
+        "delete all but one of them in the list, then retry the row",
+    )
+}
+
+fn not_in_push(decision: RowDecision) -> Failure {
+    Failure::new(
+        Scope::List,
+        "policy.unsupported",
+        format!("this definition asks for {decision:?}, which push does not do yet"),
+        "use onDelete `propagate` or `keep` and direction `push`",
+    )
+}
+
+impl<W: World> Session<'_, W> {
+    /// What a delete policy means for the notice at the end.
+    pub(crate) fn deletes_propagate(&self) -> bool {
+        self.spec.policies.delete == DeletePolicy::Propagate
+    }
+}

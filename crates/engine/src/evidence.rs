@@ -1,0 +1,105 @@
+//! What the list shows about a write whose answer was lost (DESIGN §5, "the counter only orders").
+//!
+//! Content decides: every sent field shows what was sent → applied. The counter only says whether the write
+//! can still land: while it stands where it stood before, a request under way may yet arrive.
+
+use serde_json::Value as Json;
+use syncbridge_domain::canonical::Value;
+use syncbridge_domain::effect::EffectKind;
+use syncbridge_domain::facet::Facet;
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::receipt::{Fields, Item, ItemRead, Lookup};
+use syncbridge_domain::version::Version;
+
+/// What is now known about a write.
+#[derive(Debug)]
+pub(crate) enum Finding {
+    /// It happened; this is the item now (none after a delete).
+    Applied(Option<Item>),
+    /// It did not happen, and may still.
+    Pending,
+    /// It did not happen and cannot any more: the item moved on without it.
+    Superseded(Presence),
+    /// Nothing could be learnt.
+    Unknown,
+}
+
+/// What the item is now, for a new decision.
+#[derive(Debug)]
+pub(crate) enum Presence {
+    Item(Item),
+    Items(Vec<Item>),
+    Gone,
+}
+
+/// Whether two JSON values are one value to a reader of such a column.
+pub(crate) fn same_value(facet: &Facet, a: &Json, b: &Json) -> bool {
+    match (Value::from_json(facet, a), Value::from_json(facet, b)) {
+        (Ok(a), Ok(b)) => a.equivalent(&b),
+        _ => false,
+    }
+}
+
+/// How many of the sent, mapped fields the item shows as sent.
+fn matches(mapping: &Mapping, sent: &Fields, item: &Item) -> (usize, usize) {
+    let mut total = 0;
+    let mut equal = 0;
+    for field in &mapping.fields {
+        let Some(sent) = sent.get(&field.target) else {
+            continue;
+        };
+        total += 1;
+        if item
+            .value(&field.target)
+            .is_some_and(|shown| same_value(&field.facet, sent, shown))
+        {
+            equal += 1;
+        }
+    }
+    (equal, total)
+}
+
+/// What a lookup by sync key says about a create.
+pub(crate) fn of_create(found: Lookup) -> Finding {
+    match found {
+        // The sync key is ours and unique, so the item is the one we made, whatever people did to it since.
+        Lookup::One(item) => Finding::Applied(Some(item)),
+        Lookup::Many(items) => Finding::Superseded(Presence::Items(items)),
+        Lookup::Empty => Finding::Pending,
+        Lookup::Unknown(_) => Finding::Unknown,
+    }
+}
+
+/// What reading the item says about a patch or a delete.
+pub(crate) fn of_change(
+    mapping: &Mapping,
+    kind: EffectKind,
+    before: Version,
+    sent: &Fields,
+    found: ItemRead,
+) -> Finding {
+    let item = match found {
+        ItemRead::Unknown(_) => return Finding::Unknown,
+        ItemRead::Gone if kind == EffectKind::DeleteItem => return Finding::Applied(None),
+        ItemRead::Gone => return Finding::Superseded(Presence::Gone),
+        ItemRead::One(item) => item,
+    };
+    let moved = item.version.guid != before.guid || item.version.counter > before.counter;
+    if kind == EffectKind::DeleteItem {
+        return if moved {
+            Finding::Superseded(Presence::Item(item))
+        } else {
+            Finding::Pending
+        };
+    }
+    let (equal, total) = matches(mapping, sent, &item);
+    if equal > 0 && equal == total {
+        return Finding::Applied(Some(item));
+    }
+    match (moved, equal) {
+        (false, _) => Finding::Pending,
+        (true, 0) if total > 0 => Finding::Superseded(Presence::Item(item)),
+        // A person rewrote part of what we had written: the write happened, the rest is their edit.
+        (true, _) => Finding::Applied(Some(item)),
+    }
+}

@@ -1,0 +1,141 @@
+//! The first copy: the table streams straight through in key order, each page in its own short snapshot.
+//!
+//! The cursor is the range already applied. What changes behind the position meanwhile is caught by the feed
+//! afterwards: a watermark feed begins at the value that held before the copy began, a full scan compares
+//! everything.
+
+use syncbridge_domain::feed::{Cursor, Horizon, PendingWatermark, adoptable};
+use syncbridge_domain::identity::{Identity, Key};
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::row::{Presence, SourceRow};
+
+use crate::ports::{Ledger, PortResult, Progress, Source, SourcePage, Step};
+use crate::session::{Session, World};
+use crate::work::Work;
+
+impl<W: World> Session<'_, W> {
+    /// Copies from `after` to the end and makes the cursor steady.
+    pub(crate) async fn first_copy(
+        &mut self,
+        mut after: Option<Key>,
+        mut pending: Vec<PendingWatermark>,
+    ) -> PortResult<()> {
+        let rows = self.ports.source.estimate().await?;
+        self.ports.progress.step(Step::FirstCopy { rows });
+        if after.is_none() {
+            pending = self.pending_watermark().await?.into_iter().collect();
+        }
+        loop {
+            self.check()?;
+            let page = self
+                .ports
+                .source
+                .page_by_key(after.as_ref(), self.spec.limits.page_rows)
+                .await?;
+            let Some(last) = page.rows.last() else { break };
+            after = Some(last.key.clone());
+            self.apply_page(page).await?;
+            let cursor = Cursor::FirstCopy {
+                after: after.clone(),
+                pending: pending.clone(),
+            };
+            self.ports
+                .ledger
+                .mark_dirty(self.fence(), &[], Some(&cursor))
+                .await?;
+        }
+        // A value that was ripe when it was taken is covered by the copy itself; any other waits for the
+        // feed's own passes, which read from the beginning until it is ripe. That costs no request.
+        let (ripe, pending): (Vec<_>, Vec<_>) = pending.into_iter().partition(|value| value.xmax == 0);
+        let watermark = ripe.into_iter().next_back().map(|value| value.value);
+        let cursor = Cursor::Steady { watermark, pending };
+        self.ports
+            .ledger
+            .mark_dirty(self.fence(), &[], Some(&cursor))
+            .await
+    }
+
+    /// Applies the rows of a page that differ from what was agreed.
+    async fn apply_page(&mut self, page: SourcePage) -> PortResult<()> {
+        self.counters.read += page.rows.len() as u64;
+        let mark = page.mark;
+        let changed = self.changed_rows(page.rows).await?;
+        let works = changed
+            .into_iter()
+            .map(|(row, base)| Work {
+                subject: self.subject(row.key.clone()),
+                source: Presence::One(row),
+                mark,
+                why: WhyTag::FirstWrite,
+                base,
+                target: Presence::Unseen,
+                dirty: None,
+                rounds: 0,
+            })
+            .collect();
+        self.apply(works).await
+    }
+
+    /// Rows that differ from the ledger by digest and are not in quarantine with this very content.
+    pub(crate) async fn changed_rows(
+        &mut self,
+        rows: Vec<SourceRow>,
+    ) -> PortResult<Vec<(SourceRow, Option<LedgerRow>)>> {
+        let ids: Vec<Identity> = rows.iter().map(|row| self.identity(&row.key)).collect();
+        let bases = self.ports.ledger.rows(&ids).await?;
+        let refused = self.ports.ledger.quarantined(&ids).await?;
+        let mut changed = Vec::new();
+        for ((row, base), refused) in rows.into_iter().zip(bases).zip(refused) {
+            let digest = self.digest(&row.cells);
+            let agreed = match &base {
+                Some(known) if known.state == LedgerState::Live => {
+                    let hash_key = known.hash_key_id == self.ports.hash_key.id();
+                    hash_key
+                        && known.layout == self.layout
+                        && known.agreed.get(..16) == Some(digest.0.as_slice())
+                }
+                _ => false,
+            };
+            let known_refusal = refused.is_some_and(|q| q.entry.digest == digest);
+            if agreed || known_refusal {
+                self.counters.unchanged += 1;
+            } else {
+                changed.push((row, base));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// The watermark value that may become the cursor later, taken before anything is read.
+    pub(crate) async fn pending_watermark(&self) -> PortResult<Option<PendingWatermark>> {
+        if self.spec.source.watermark.is_none() {
+            return Ok(None);
+        }
+        let horizon = self.ports.source.horizon().await?;
+        let Some(value) = self.fresh_watermark(&horizon).await? else {
+            return Ok(None);
+        };
+        let (ripe, _) = adoptable(std::slice::from_ref(&value), &horizon);
+        // Nothing else was running: no transaction has to be waited for.
+        Ok(Some(if ripe.is_some() {
+            PendingWatermark {
+                xmax: 0,
+                clock: None,
+                ..value
+            }
+        } else {
+            value
+        }))
+    }
+
+    /// The value that becomes the cursor once the horizon's transactions have ended.
+    pub(crate) async fn fresh_watermark(&self, horizon: &Horizon) -> PortResult<Option<PendingWatermark>> {
+        let ceiling = self.ports.source.watermark_ceiling(horizon).await?;
+        Ok(ceiling.map(|(value, held_below)| PendingWatermark {
+            value,
+            xmax: horizon.xmax,
+            clock: (!held_below).then_some(horizon.clock),
+        }))
+    }
+}

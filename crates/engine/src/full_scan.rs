@@ -1,0 +1,204 @@
+//! The full scan: the source in its own order, spilled to buckets by identity, compared bucket by bucket with
+//! the ledger's digests. Neither side is sorted by the other's rules, because two systems never agree on an
+//! order, and memory is bounded by one bucket.
+
+use syncbridge_domain::agreed::RowDigest;
+use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::feed::{Cursor, Mark};
+use syncbridge_domain::identity::{Identity, Key};
+use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
+
+use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step};
+use crate::session::{Session, World};
+
+/// What comparing one bucket says about one identity.
+pub(crate) enum Compared {
+    Same,
+    New(ScanRecord),
+    Changed(ScanRecord),
+    Gone(Identity),
+}
+
+impl<W: World> Session<'_, W> {
+    /// Compares the whole table with the ledger and makes what differs dirty.
+    pub(crate) async fn full_scan(&mut self) -> PortResult<()> {
+        let (mut spill, mark) = self.spill_source().await?;
+        for bucket in 0..(1usize << spill.bucket_bits()) {
+            self.check()?;
+            let compared = self.compare_bucket(&mut spill, bucket).await?;
+            self.mark_compared(compared, mark).await?;
+        }
+        let cursor = match self.ports.ledger.cursor().await? {
+            steady @ Cursor::Steady { .. } => steady,
+            Cursor::FirstCopy { .. } => Cursor::Steady {
+                watermark: None,
+                pending: Vec::new(),
+            },
+        };
+        self.ports
+            .ledger
+            .mark_dirty(self.fence(), &[], Some(&cursor))
+            .await
+    }
+
+    /// Reads the whole source into buckets. The mark is that of the first page: an absence found later is at
+    /// least as new.
+    pub(crate) async fn spill_source(&mut self) -> PortResult<(<W::Scratch as Scratch>::Spill, Mark)> {
+        let rows = self.ports.source.estimate().await?;
+        self.ports.progress.step(Step::Reading { rows });
+        let mut spill = self.ports.scratch.spill(rows)?;
+        let mut first = None;
+        let mut after: Option<Key> = None;
+        loop {
+            self.check()?;
+            let page = self
+                .ports
+                .source
+                .page_by_key(after.as_ref(), self.spec.limits.page_rows)
+                .await?;
+            first.get_or_insert(page.mark);
+            let Some(last) = page.rows.last() else { break };
+            after = Some(last.key.clone());
+            self.counters.read += page.rows.len() as u64;
+            let records = page
+                .rows
+                .into_iter()
+                .map(|row| ScanRecord {
+                    identity: self.identity(&row.key),
+                    digest: self.digest(&row.cells),
+                    key: row.key,
+                })
+                .collect();
+            spill.push(records)?;
+            self.report();
+        }
+        Ok((spill, first.unwrap_or_default()))
+    }
+
+    /// Merges one bucket of the source with the same range of the ledger.
+    pub(crate) async fn compare_bucket(
+        &mut self,
+        spill: &mut <W::Scratch as Scratch>::Spill,
+        bucket: usize,
+    ) -> PortResult<Vec<Compared>> {
+        let records = spill.bucket(bucket)?;
+        let (after, until) = bucket_range(bucket, spill.bucket_bits());
+        let known = self.digests_between(after, until).await?;
+        let mut out = Vec::with_capacity(records.len());
+        let mut known = known.into_iter().peekable();
+        for record in records {
+            while let Some(gone) = known.next_if(|row| row.identity < record.identity) {
+                out.extend(gone_unless_buried(gone));
+            }
+            match known.next_if(|row| row.identity == record.identity) {
+                None => out.push(Compared::New(record)),
+                Some(row) if self.is_same(&row, record.digest) => out.push(Compared::Same),
+                Some(_) => out.push(Compared::Changed(record)),
+            }
+        }
+        out.extend(known.filter_map(gone_unless_buried));
+        Ok(out)
+    }
+
+    fn is_same(&self, row: &LedgerDigest, digest: RowDigest) -> bool {
+        row.state == LedgerState::Live && row.layout == self.layout && row.digest == digest
+    }
+
+    async fn digests_between(
+        &self,
+        after: Option<Identity>,
+        until: Option<Identity>,
+    ) -> PortResult<Vec<LedgerDigest>> {
+        const PAGE: u32 = 10_000;
+        let mut all = Vec::new();
+        let mut after = after;
+        loop {
+            let page = self.ports.ledger.digests(after, until, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(all) };
+            after = Some(last.identity);
+            all.extend(page);
+        }
+    }
+
+    async fn mark_compared(&mut self, compared: Vec<Compared>, mark: Mark) -> PortResult<()> {
+        let mut gone = Vec::new();
+        let mut differing = Vec::new();
+        for one in compared {
+            match one {
+                Compared::Same => self.counters.unchanged += 1,
+                Compared::New(record) | Compared::Changed(record) => differing.push(record),
+                Compared::Gone(identity) => gone.push(identity),
+            }
+        }
+        for chunk in differing.chunks(self.spec.limits.page_rows as usize) {
+            let ids: Vec<Identity> = chunk.iter().map(|record| record.identity).collect();
+            let refused = self.ports.ledger.quarantined(&ids).await?;
+            let marks: Vec<DirtyMark> = chunk
+                .iter()
+                .zip(refused)
+                .filter(|(record, refused)| refused.as_ref().is_none_or(|q| q.entry.digest != record.digest))
+                .map(|(record, _)| DirtyMark {
+                    identity: record.identity,
+                    key: record.key.clone(),
+                    mark,
+                    suspected_delete: false,
+                })
+                .collect();
+            self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
+        }
+        for chunk in gone.chunks(self.spec.limits.page_rows as usize) {
+            let rows = self.ports.ledger.rows(chunk).await?;
+            let marks: Vec<DirtyMark> = rows
+                .into_iter()
+                .flatten()
+                .map(|row| DirtyMark {
+                    identity: row.identity,
+                    key: row.key,
+                    mark,
+                    suspected_delete: true,
+                })
+                .collect();
+            self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
+        }
+        Ok(())
+    }
+}
+
+fn gone_unless_buried(row: LedgerDigest) -> Option<Compared> {
+    (row.state == LedgerState::Live).then_some(Compared::Gone(row.identity))
+}
+
+/// The identities of a bucket: behind the first answer, up to and including the second.
+pub(crate) fn bucket_range(bucket: usize, bits: u32) -> (Option<Identity>, Option<Identity>) {
+    if bits == 0 {
+        return (None, None);
+    }
+    let width = 128 - bits;
+    let first = (bucket as u128) << width;
+    let last = first | (u128::MAX >> bits);
+    let after = first
+        .checked_sub(1)
+        .map(|value| Identity::from_bytes(value.to_be_bytes()));
+    (after, Some(Identity::from_bytes(last.to_be_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bucket_ranges_cover_all_identities_once() {
+        for bits in 0..6u32 {
+            let mut expected_after: Option<Identity> = None;
+            for bucket in 0..(1usize << bits) {
+                let (after, until) = bucket_range(bucket, bits);
+                assert_eq!(after, expected_after);
+                if let Some(until) = until {
+                    assert_eq!(until.bucket(bits), bucket);
+                }
+                expected_after = until;
+            }
+            assert!(expected_after.is_none_or(|last| last.as_bytes() == &[0xff; 16]));
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! What the engine needs from the outside, as traits. Adapters do not know them: the worker crate is the only
+//! place where a port meets an adapter, so that neither side can reach past the other.
+//!
+//! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
+
+use std::future::Future;
+use std::time::Duration;
+
+use syncbridge_domain::agreed::RowDigest;
+use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
+use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
+use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::feed::{Cursor, Horizon, Mark};
+use syncbridge_domain::identity::{HashKey, Identity, Key, SyncKey};
+use syncbridge_domain::ids::{EffectId, RunId};
+use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
+use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::quota::{Spending, WhyTag};
+use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, TaggedWrite};
+use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::run::Counters;
+
+/// Every port answers with its result or a classified failure.
+pub type PortResult<T> = Result<T, Failure>;
+
+/// A page of source rows and what was true just before it was read.
+#[derive(Clone, Debug)]
+pub struct SourcePage {
+    /// Rows in key order, or in (watermark, key) order.
+    pub rows: Vec<SourceRow>,
+    /// How new this page is.
+    pub mark: Mark,
+}
+
+/// Where the next watermark page begins: behind this row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatermarkPosition {
+    /// Raw text of the watermark.
+    pub value: String,
+    /// Key of the last row with it; `None`: begin behind the value itself.
+    pub key: Option<Key>,
+}
+
+/// The source table. Everything is read-only.
+pub trait Source: Send + Sync {
+    /// What is true right now; to be asked before the snapshot that is to rest on it.
+    fn horizon(&self) -> impl Future<Output = PortResult<Horizon>> + Send;
+    /// The watermark value that may become the cursor once the horizon's transactions have ended: the largest
+    /// value now, held below the start of the oldest open transaction where the column is a server-written
+    /// instant. The flag says whether it was so held. `None`: the table is empty or all values are NULL.
+    fn watermark_ceiling(
+        &self,
+        horizon: &Horizon,
+    ) -> impl Future<Output = PortResult<Option<(String, bool)>>> + Send;
+    /// About how many rows there are; 0 where nobody knows.
+    fn estimate(&self) -> impl Future<Output = PortResult<u64>> + Send;
+    /// Rows behind `after` in key order, at most `limit`.
+    fn page_by_key(
+        &self,
+        after: Option<&Key>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<SourcePage>> + Send;
+    /// Rows behind `after` in (watermark, key) order, NULL watermarks left out; `None` begins at the smallest.
+    fn page_by_watermark(
+        &self,
+        after: Option<&WatermarkPosition>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<SourcePage>> + Send;
+    /// Rows whose watermark is NULL, behind `after` in key order.
+    fn page_without_watermark(
+        &self,
+        after: Option<&Key>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<SourcePage>> + Send;
+    /// The rows with these keys as they are now, in the order asked, all in one snapshot. A key that is not
+    /// there is `Presence::None`: a point read with row security off, which is proof of absence.
+    fn read_keys(
+        &self,
+        keys: &[Key],
+    ) -> impl Future<Output = PortResult<(Vec<Presence<SourceRow>>, Mark)>> + Send;
+}
+
+/// The target list.
+pub trait Target: Send + Sync {
+    /// Tries each write once, at most 20, and not at all after the deadline. One receipt a write, in order.
+    fn write(
+        &self,
+        writes: Vec<TaggedWrite>,
+        deadline: Monotonic,
+    ) -> impl Future<Output = Vec<Receipt>> + Send;
+    /// Looks items up by sync key. One answer a key, in order.
+    fn lookup(&self, keys: &[SyncKey], why: WhyTag) -> impl Future<Output = Vec<Lookup>> + Send;
+    /// Reads items by number. One answer an item, in order.
+    fn read(&self, items: &[ItemId], why: WhyTag) -> impl Future<Output = Vec<ItemRead>> + Send;
+    /// One page of the whole list, in the list's own order, sync keys included.
+    fn page(&self, next: Option<&str>, why: WhyTag) -> impl Future<Output = PortResult<ItemPage>> + Send;
+    /// What was spent since the target was opened.
+    fn spending(&self) -> Spending;
+}
+
+/// What becomes of a write once its receipt is in. One settlement, one transaction with its neighbours.
+#[derive(Clone, Debug)]
+pub struct Settlement {
+    /// The effect that is settled.
+    pub effect: EffectId,
+    /// Whose it is.
+    pub identity: Identity,
+    /// What happens to it.
+    pub verdict: Verdict,
+    /// The dirty row that asked for the write, removed only where its sequence is still this one.
+    pub clears_dirty: Option<u64>,
+    /// Graph's `request-id`, for the history.
+    pub request_id: Option<String>,
+}
+
+/// How a write turned out.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// Applied: the ledger takes this row (tombstones included), the effect closes, any quarantine entry goes.
+    Applied(Box<LedgerRow>),
+    /// Certainly not applied, and not to be tried again now: the effect closes, the row goes to quarantine.
+    Quarantined(Box<NewQuarantine>),
+    /// Certainly not applied; the effect closes and the row is looked at again (it stays dirty).
+    Released,
+    /// Not applied when looked at, but it may still land: the effect is armed and the subject free.
+    Armed,
+}
+
+/// The durable memory: ledger, effects, dirty rows, quarantine, cursors. Every write takes the fence and fails
+/// with code `lease.lost` when the epoch is no longer the newest or the lease has run out by the database's clock.
+pub trait Ledger: Send + Sync {
+    /// Ledger rows of these identities, in the order asked.
+    fn rows(&self, ids: &[Identity]) -> impl Future<Output = PortResult<Vec<Option<LedgerRow>>>> + Send;
+    /// Digests in the order of identities, behind `after` and up to and including `until`, at most `limit`.
+    fn digests(
+        &self,
+        after: Option<Identity>,
+        until: Option<Identity>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<Vec<LedgerDigest>>> + Send;
+    /// How many rows are live.
+    fn live_rows(&self) -> impl Future<Output = PortResult<u64>> + Send;
+    /// Stamps of the fields of an older layout, by which its hashes are carried over.
+    fn layout(&self, stamp: LayoutStamp) -> impl Future<Output = PortResult<Option<Vec<u64>>>> + Send;
+    /// Remembers the present layout.
+    fn remember_layout(
+        &self,
+        fence: Fence,
+        stamp: LayoutStamp,
+        fields: &[u64],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Records writes before they are sent; one answer a write, in order.
+    fn admit(
+        &self,
+        fence: Fence,
+        run: RunId,
+        effects: &[NewEffect],
+    ) -> impl Future<Output = PortResult<Vec<Admission>>> + Send;
+    /// Settles writes.
+    fn settle(
+        &self,
+        fence: Fence,
+        run: RunId,
+        settled: &[Settlement],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Records agreement where nothing had to be written: compare-and-set on the row version (0: no row yet).
+    /// Answers which were taken.
+    fn adopt(
+        &self,
+        fence: Fence,
+        rows: &[LedgerRow],
+        clears_dirty: &[Option<u64>],
+    ) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
+    /// Effects that are open or armed, oldest first.
+    fn unsettled(&self, limit: u32) -> impl Future<Output = PortResult<Vec<Effect>>> + Send;
+    /// Notes that an armed effect was looked for and not found.
+    fn probed(&self, fence: Fence, effects: &[EffectId]) -> impl Future<Output = PortResult<()>> + Send;
+    /// Marks rows dirty and moves the cursor, in one transaction.
+    fn mark_dirty(
+        &self,
+        fence: Fence,
+        marks: &[DirtyMark],
+        cursor: Option<&Cursor>,
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Dirty rows behind `after` in the order of identities.
+    fn dirty(
+        &self,
+        after: Option<Identity>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<Vec<DirtyRow>>> + Send;
+    /// Removes dirty rows whose sequence is still the given one: they were found to need nothing.
+    fn clear_dirty(
+        &self,
+        fence: Fence,
+        rows: &[(Identity, u64)],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Puts rows into quarantine without a write having been tried; removes their dirty rows where the sequence is still the given one.
+    fn quarantine(
+        &self,
+        fence: Fence,
+        run: RunId,
+        entries: &[(NewQuarantine, Option<u64>)],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Quarantine entries of these identities, in the order asked.
+    fn quarantined(
+        &self,
+        ids: &[Identity],
+    ) -> impl Future<Output = PortResult<Vec<Option<Quarantined>>>> + Send;
+    /// Makes quarantined rows that are due dirty again. Answers how many.
+    fn requeue_due(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;
+    /// Records an edit in the list that the source overrode, with both values sealed.
+    fn record_conflicts(
+        &self,
+        fence: Fence,
+        run: RunId,
+        conflicts: &[OverriddenEdit],
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// How far the feed was taken over.
+    fn cursor(&self) -> impl Future<Output = PortResult<Cursor>> + Send;
+    /// The generation of source marks.
+    fn generation(&self) -> impl Future<Output = PortResult<u32>> + Send;
+}
+
+/// An edit in the list that lost against the source.
+#[derive(Clone, PartialEq)]
+pub struct OverriddenEdit {
+    /// Whose.
+    pub identity: Identity,
+    /// Source column.
+    pub column: String,
+    /// What the source holds (canonical JSON), sealed before it is stored.
+    pub source: serde_json::Value,
+    /// What the list held, sealed before it is stored.
+    pub target: serde_json::Value,
+}
+
+impl std::fmt::Debug for OverriddenEdit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OverriddenEdit({} `{}`)", self.identity, self.column)
+    }
+}
+
+/// A record of a full scan: who, in which state, and how to address the row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanRecord {
+    /// Whose.
+    pub identity: Identity,
+    /// Digest of the source row.
+    pub digest: RowDigest,
+    /// Addresses the row.
+    pub key: Key,
+}
+
+/// Scratch space for full scans: records go to buckets by identity prefix and come back bucket by bucket, so
+/// that memory is bounded by a bucket and not by the table.
+pub trait Scratch: Send + Sync {
+    /// An open scan.
+    type Spill: Spill;
+    /// Opens scratch space for about so many rows.
+    fn spill(&self, expected_rows: u64) -> PortResult<Self::Spill>;
+}
+
+/// An open scan, see [`Scratch`].
+pub trait Spill: Send {
+    /// Adds records.
+    fn push(&mut self, records: Vec<ScanRecord>) -> PortResult<()>;
+    /// How many buckets there are, a power of two: bucket `i` holds the identities with that prefix.
+    fn bucket_bits(&self) -> u32;
+    /// The records of a bucket, sorted by identity.
+    fn bucket(&mut self, index: usize) -> PortResult<Vec<ScanRecord>>;
+}
+
+/// Who wants to know how far a run is.
+pub trait Progress: Send + Sync {
+    /// A step begins.
+    fn step(&self, step: Step);
+    /// Counters so far.
+    fn counters(&self, counters: &Counters, spending: &Spending);
+}
+
+/// Steps of a run, for progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Settling writes an earlier run left open.
+    Recovering {
+        /// How many.
+        effects: u64,
+    },
+    /// Copying the whole table for the first time.
+    FirstCopy {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+    /// Looking for changes.
+    Reading {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+    /// Applying changed rows.
+    Applying,
+    /// Comparing both sides.
+    Verifying {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+}
+
+/// The right to go on: lease, pause and cancel.
+pub trait Control: Send + Sync {
+    /// The fence every meta-store write takes.
+    fn fence(&self) -> Fence;
+    /// Until when, by this process's monotonic clock, the lease surely holds; a request must have ended by then.
+    fn lease_until(&self) -> Monotonic;
+    /// Whether a person asked to stop.
+    fn cancelled(&self) -> bool;
+}
+
+/// All ports of a run.
+pub struct Ports<'a, S, T, L, X, C, P> {
+    /// The table.
+    pub source: &'a S,
+    /// The list.
+    pub target: &'a T,
+    /// The memory.
+    pub ledger: &'a L,
+    /// Scratch space.
+    pub scratch: &'a X,
+    /// Lease, pause, cancel.
+    pub control: &'a C,
+    /// Progress.
+    pub progress: &'a P,
+    /// Time.
+    pub clock: &'a dyn Clock,
+    /// Randomness.
+    pub entropy: &'a dyn Entropy,
+    /// The workspace's hash key.
+    pub hash_key: &'a HashKey,
+}
+
+/// How long a single request may take, and how far before the end of the lease nothing new is sent.
+pub const REQUEST_MARGIN: Duration = Duration::from_secs(2);

@@ -1,0 +1,322 @@
+//! Settles writes that an earlier run, or another worker, left open or armed (DESIGN §6).
+//!
+//! "Not applied" is never final while the request could still land: a paused worker may wake. Such a write is
+//! *armed*: its subject is free, what it would put into the list counts as ours, and the row is made dirty so
+//! that the next write of our own moves the item past it. An armed create whose row is gone is looked for
+//! again, ever less often, and its item deleted if it shows up.
+
+use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::effect::{Effect, EffectKind, EffectState, NewEffect};
+use syncbridge_domain::feed::Mark;
+use syncbridge_domain::identity::{Identity, Key, SyncKey};
+use syncbridge_domain::ids::EffectId;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::receipt::{Fields, ItemId, TaggedWrite, Write};
+use syncbridge_domain::row::Presence as Side;
+
+use crate::evidence::{self, Finding};
+use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
+use crate::session::{Session, World};
+use crate::work::{Attempt, Work};
+
+/// Effects looked at in one go.
+const PAGE: u32 = 1_000;
+
+impl<W: World> Session<'_, W> {
+    /// Settles what can be settled and makes the rows concerned dirty.
+    pub(crate) async fn recover(&mut self) -> PortResult<()> {
+        loop {
+            let effects = self.ports.ledger.unsettled(PAGE).await?;
+            let (open, armed): (Vec<Effect>, Vec<Effect>) = effects
+                .into_iter()
+                .partition(|effect| effect.state == EffectState::Open);
+            if open.is_empty() {
+                return self.recover_armed(armed).await;
+            }
+            self.ports.progress.step(Step::Recovering {
+                effects: open.len() as u64,
+            });
+            let before = open.len();
+            let settled = self.recover_open(open).await?;
+            if settled < before {
+                // Some could not even be looked at: they stay open, their rows stay busy, the run goes on.
+                self.notice(format!(
+                    "{} writes of an earlier run could not be settled yet; their rows wait for the next run",
+                    before - settled
+                ));
+                return Ok(());
+            }
+        }
+    }
+
+    async fn recover_open(&mut self, open: Vec<Effect>) -> PortResult<usize> {
+        let mark = self.present_mark().await?;
+        let ids: Vec<Identity> = open.iter().map(|effect| effect.subject.identity).collect();
+        let bases = self.ports.ledger.rows(&ids).await?;
+        let findings = self.look_at_effects(&open).await;
+        let mut settled = Vec::new();
+        let mut marks = Vec::new();
+        for ((effect, base), finding) in open.into_iter().zip(bases).zip(findings) {
+            let Some(verdict) = self.verdict(&effect, base, finding) else {
+                continue;
+            };
+            marks.push(dirty_mark(&effect, mark));
+            if matches!(verdict, Verdict::Armed) {
+                self.armed
+                    .entry(effect.subject.identity)
+                    .or_default()
+                    .push(Effect {
+                        state: EffectState::Armed,
+                        ..effect.clone()
+                    });
+            }
+            settled.push(Settlement {
+                effect: effect.id,
+                identity: effect.subject.identity,
+                verdict,
+                clears_dirty: None,
+                request_id: None,
+            });
+        }
+        let count = settled.len();
+        self.counters.recovered += count as u64;
+        // Dirty first: a crash between the two repeats the look instead of losing the row.
+        self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
+        self.settle(settled).await?;
+        Ok(count)
+    }
+
+    fn verdict(&mut self, effect: &Effect, base: Option<LedgerRow>, finding: Finding) -> Option<Verdict> {
+        match finding {
+            Finding::Unknown => None,
+            Finding::Pending => Some(Verdict::Armed),
+            Finding::Superseded(_) => Some(Verdict::Released),
+            Finding::Applied(item) => {
+                let attempt = attempt_of(effect, base);
+                match self.applied(&attempt, item, None)?.verdict {
+                    Verdict::Applied(row) => Some(Verdict::Applied(row)),
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    async fn look_at_effects(&self, effects: &[Effect]) -> Vec<Finding> {
+        let keys: Vec<SyncKey> = effects
+            .iter()
+            .filter(|effect| effect.kind == EffectKind::CreateItem)
+            .map(|effect| SyncKey::of(effect.subject.identity))
+            .collect();
+        let items: Vec<ItemId> = effects
+            .iter()
+            .filter_map(|effect| effect.item.as_ref())
+            .map(|link| link.id.clone())
+            .collect();
+        let mut found = self.lookup_all(&keys, WhyTag::Probe).await.into_iter();
+        let mut read = self.read_all(&items, WhyTag::Probe).await.into_iter();
+        effects
+            .iter()
+            .map(|effect| match &effect.item {
+                None => found.next().map_or(Finding::Unknown, evidence::of_create),
+                Some(link) => read.next().map_or(Finding::Unknown, |read| {
+                    evidence::of_change(&self.spec.mapping, effect.kind, link.before, &effect.sent, read)
+                }),
+            })
+            .collect()
+    }
+
+    async fn recover_armed(&mut self, armed: Vec<Effect>) -> PortResult<()> {
+        if armed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Identity> = armed.iter().map(|effect| effect.subject.identity).collect();
+        let bases = self.ports.ledger.rows(&ids).await?;
+        let mark = self.present_mark().await?;
+        let mut harmless = Vec::new();
+        let mut waiting = Vec::new();
+        let mut orphans = Vec::new();
+        let mut marks = Vec::new();
+        for (effect, base) in armed.into_iter().zip(bases) {
+            match threat(&effect, base.as_ref()) {
+                Threat::None => harmless.push(release(&effect)),
+                Threat::Parried => waiting.push(effect.id),
+                Threat::Change => {
+                    marks.push(dirty_mark(&effect, mark));
+                    self.armed
+                        .entry(effect.subject.identity)
+                        .or_default()
+                        .push(effect);
+                }
+                Threat::LateCreate => orphans.push((effect, base)),
+            }
+        }
+        self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
+        self.settle(harmless).await?;
+        if !waiting.is_empty() {
+            self.ports.ledger.probed(self.fence(), &waiting).await?;
+        }
+        self.recover_late_creates(orphans, mark).await
+    }
+
+    /// Creates that may have landed after their row was deleted, or before their row was written anew.
+    async fn recover_late_creates(
+        &mut self,
+        effects: Vec<(Effect, Option<LedgerRow>)>,
+        mark: Mark,
+    ) -> PortResult<()> {
+        if effects.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Key> = effects
+            .iter()
+            .map(|(effect, _)| effect.subject.key.clone())
+            .collect();
+        let (rows, _) = self.ports.source.read_keys(&keys).await?;
+        let lookups: Vec<SyncKey> = effects
+            .iter()
+            .map(|(effect, _)| SyncKey::of(effect.subject.identity))
+            .collect();
+        let found = self.lookup_all(&lookups, WhyTag::Probe).await;
+        let mut empty = Vec::new();
+        let mut deletes = Vec::new();
+        let mut marks = Vec::new();
+        for (((effect, base), source), found) in effects.into_iter().zip(rows).zip(found) {
+            match (source, evidence::of_create(found)) {
+                (Side::None, Finding::Applied(Some(item))) => {
+                    // The row is gone and its late item is there: first it becomes ours, then it goes.
+                    let row = LedgerRow {
+                        row_version: base.as_ref().map_or(0, |row| row.row_version),
+                        ..self.row_after_create(&effect, &item)
+                    };
+                    deletes.push(Settlement {
+                        effect: effect.id,
+                        identity: effect.subject.identity,
+                        verdict: Verdict::Applied(Box::new(row)),
+                        clears_dirty: None,
+                        request_id: None,
+                    });
+                    marks.push(dirty_mark(&effect, mark));
+                }
+                (Side::None, _) => empty.push(effect.id),
+                (_, _) => {
+                    marks.push(dirty_mark(&effect, mark));
+                    empty.push(effect.id);
+                    self.armed
+                        .entry(effect.subject.identity)
+                        .or_default()
+                        .push(effect);
+                }
+            }
+        }
+        self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
+        self.settle(deletes).await?;
+        if empty.is_empty() {
+            return Ok(());
+        }
+        self.ports.ledger.probed(self.fence(), &empty).await
+    }
+
+    /// Closes armed writes whose ground a newer write of ours took away.
+    pub(crate) async fn disarm(&mut self) -> PortResult<()> {
+        let effects: Vec<Effect> = std::mem::take(&mut self.armed).into_values().flatten().collect();
+        let ids: Vec<Identity> = effects.iter().map(|effect| effect.subject.identity).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let bases = self.ports.ledger.rows(&ids).await?;
+        let harmless = effects
+            .iter()
+            .zip(bases)
+            .filter(|(effect, base)| matches!(threat(effect, base.as_ref()), Threat::None))
+            .map(|(effect, _)| release(effect))
+            .collect();
+        self.settle(harmless).await
+    }
+
+    async fn present_mark(&self) -> PortResult<Mark> {
+        Ok(self.mark(self.ports.source.horizon().await?.lsn))
+    }
+}
+
+/// What an armed write can still do.
+enum Threat {
+    /// Its ground is gone: the item is past the version it asks for.
+    None,
+    /// A create while our own item of that sync key stands: refused by uniqueness as long as it does.
+    Parried,
+    /// It asks for the very version the item has.
+    Change,
+    /// A create while no item of ours holds the sync key.
+    LateCreate,
+}
+
+fn threat(effect: &Effect, base: Option<&LedgerRow>) -> Threat {
+    let live = base.filter(|row| row.state == LedgerState::Live);
+    match (&effect.item, live) {
+        (None, Some(_)) => Threat::Parried,
+        (None, None) => Threat::LateCreate,
+        (Some(_), None) => Threat::None,
+        (Some(link), Some(row)) => {
+            let same_item = row.version.guid == link.before.guid;
+            if same_item && row.version.counter <= link.before.counter {
+                Threat::Change
+            } else {
+                Threat::None
+            }
+        }
+    }
+}
+
+fn release(effect: &Effect) -> Settlement {
+    Settlement {
+        effect: effect.id,
+        identity: effect.subject.identity,
+        verdict: Verdict::Released,
+        clears_dirty: None,
+        request_id: None,
+    }
+}
+
+fn dirty_mark(effect: &Effect, mark: Mark) -> DirtyMark {
+    DirtyMark {
+        identity: effect.subject.identity,
+        key: effect.subject.key.clone(),
+        mark,
+        suspected_delete: false,
+    }
+}
+
+/// A recorded effect as an attempt that was already sent, so that both are settled by the same code.
+fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
+    Attempt {
+        work: Work {
+            subject: effect.subject.clone(),
+            source: Side::Unseen,
+            mark: effect.after.mark,
+            base,
+            target: Side::Unseen,
+            dirty: None,
+            why: WhyTag::FaultRetry,
+            rounds: 0,
+        },
+        effect: NewEffect {
+            id: EffectId::from_uuid(effect.id.uuid()),
+            subject: effect.subject.clone(),
+            kind: effect.kind,
+            item: effect.item.clone(),
+            expected_row_version: None,
+            sent: effect.sent.clone(),
+            after: effect.after.clone(),
+        },
+        // Never sent from here; kept so that an attempt is whole.
+        write: TaggedWrite {
+            write: Write::Create {
+                fields: Fields::new(),
+            },
+            why: WhyTag::FaultRetry,
+        },
+        sends: 2,
+        overrides: Vec::new(),
+    }
+}

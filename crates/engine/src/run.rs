@@ -1,0 +1,137 @@
+//! A run from its first look to its outcome.
+
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::feed::{Cursor, FeedKind};
+use syncbridge_domain::run::{RunKind, RunOutcome, RunSpec, RunState, SPEC_SCHEMA};
+
+use crate::ports::{Ledger, PortResult, Target};
+use crate::session::{Session, World, WorldPorts};
+
+/// What a run found beside its counters.
+#[derive(Default)]
+struct Found {
+    verification: Option<syncbridge_domain::run::Verification>,
+    prediction: Option<syncbridge_domain::run::Prediction>,
+}
+
+/// Runs a definition once. Never fails: what went wrong is part of the outcome.
+pub async fn run<W: World>(spec: &RunSpec, ports: WorldPorts<'_, W>) -> RunOutcome {
+    let clock = ports.clock;
+    let target = ports.target;
+    let mut session = match open::<W>(spec, ports).await {
+        Ok(session) => session,
+        Err(failure) => {
+            return RunOutcome {
+                state: state_of(&failure),
+                counters: Default::default(),
+                spending: target.spending(),
+                failure: Some(failure),
+                verification: None,
+                prediction: None,
+                notices: Vec::new(),
+                ended: clock.now(),
+            };
+        }
+    };
+    let mut found = Found::default();
+    let result = execute(&mut session, &mut found).await;
+    session.report();
+    let failure = result.err();
+    let state = match &failure {
+        Some(failure) => state_of(failure),
+        None => finished(&session, &found),
+    };
+    RunOutcome {
+        state,
+        counters: session.counters,
+        spending: target.spending(),
+        failure,
+        verification: found.verification,
+        prediction: found.prediction,
+        notices: session.notices,
+        ended: clock.now(),
+    }
+}
+
+async fn open<'a, W: World>(spec: &'a RunSpec, ports: WorldPorts<'a, W>) -> PortResult<Session<'a, W>> {
+    if spec.schema != SPEC_SCHEMA {
+        return Err(Failure::new(
+            syncbridge_domain::failure::Scope::List,
+            "run.worker_too_old",
+            format!(
+                "the run specification has version {}, this worker knows {SPEC_SCHEMA}",
+                spec.schema
+            ),
+            "upgrade the worker",
+        ));
+    }
+    Session::open(spec, ports).await
+}
+
+async fn execute<W: World>(session: &mut Session<'_, W>, found: &mut Found) -> PortResult<()> {
+    match session.spec.kind {
+        RunKind::Push => push(session).await,
+        RunKind::Verify => {
+            found.verification = Some(session.verify().await?);
+            Ok(())
+        }
+        RunKind::Plan => {
+            found.prediction = Some(session.plan().await?);
+            Ok(())
+        }
+    }
+}
+
+async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
+    session.remember_layout().await?;
+    session.recover().await?;
+    session.ports.ledger.requeue_due(session.fence()).await?;
+    if session.spec.options.reset_cursor {
+        session
+            .ports
+            .ledger
+            .mark_dirty(session.fence(), &[], Some(&Cursor::default()))
+            .await?;
+    }
+    match session.ports.ledger.cursor().await? {
+        Cursor::FirstCopy { after, pending } => {
+            session.first_copy(after, pending).await?;
+            // A copy over an existing ledger (a reset cursor) does not see what is gone; a scan does.
+            if session.spec.options.full
+                || session.counters.unchanged > 0 && session.spec.source.feed == FeedKind::FullScan
+            {
+                session.full_scan().await?;
+            }
+        }
+        Cursor::Steady { watermark, pending } => {
+            if session.spec.source.feed == FeedKind::Watermark && !session.spec.options.full {
+                session.watermark_pass(watermark, pending).await?;
+            } else {
+                session.full_scan().await?;
+            }
+        }
+    }
+    session.drain().await?;
+    session.disarm().await
+}
+
+fn finished<W: World>(session: &Session<'_, W>, found: &Found) -> RunState {
+    let unequal = found
+        .verification
+        .as_ref()
+        .is_some_and(|verification| !verification.is_equal());
+    let counters = &session.counters;
+    if counters.quarantined + counters.parked > 0 || unequal {
+        RunState::CompletedWithErrors
+    } else {
+        RunState::Completed
+    }
+}
+
+fn state_of(failure: &Failure) -> RunState {
+    match failure.code.as_str() {
+        "run.cancelled" => RunState::Cancelled,
+        "lease.held" => RunState::Refused,
+        _ => RunState::Failed,
+    }
+}

@@ -1,0 +1,212 @@
+//! What every step of one run shares: the spec, the ports, counters, and what was learnt on the way.
+
+use std::collections::BTreeMap;
+
+use syncbridge_domain::agreed::{Agreed, RowDigest, row_digest};
+use syncbridge_domain::dirty::NewQuarantine;
+use syncbridge_domain::effect::{Effect, EffectKind, Fence, Subject};
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::feed::{Lsn, Mark};
+use syncbridge_domain::identity::{Identity, Key};
+use syncbridge_domain::ids::EffectId;
+use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::row::Cell;
+use syncbridge_domain::run::{Counters, RunSpec};
+
+use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
+
+/// All port types of a run under one name, so that a function needs one bound instead of six.
+pub trait World: Sync {
+    /// The table.
+    type Source: Source;
+    /// The list.
+    type Target: Target;
+    /// The memory.
+    type Ledger: Ledger;
+    /// Scratch space.
+    type Scratch: Scratch;
+    /// Lease and cancel.
+    type Control: Control;
+    /// Progress.
+    type Progress: Progress;
+}
+
+/// The ports of a world.
+pub(crate) type WorldPorts<'a, W> = Ports<
+    'a,
+    <W as World>::Source,
+    <W as World>::Target,
+    <W as World>::Ledger,
+    <W as World>::Scratch,
+    <W as World>::Control,
+    <W as World>::Progress,
+>;
+
+/// One run under way.
+pub(crate) struct Session<'a, W: World> {
+    pub(crate) spec: &'a RunSpec,
+    pub(crate) ports: WorldPorts<'a, W>,
+    pub(crate) layout: LayoutStamp,
+    stamps: Vec<u64>,
+    old_layouts: BTreeMap<u32, Option<Vec<u64>>>,
+    pub(crate) generation: u32,
+    pub(crate) counters: Counters,
+    pub(crate) notices: Vec<String>,
+    /// Writes that may still land, by identity (DESIGN §6, armed).
+    pub(crate) armed: BTreeMap<Identity, Vec<Effect>>,
+    /// How many deletes the guard still allows in this run.
+    pub(crate) deletes_left: u64,
+}
+
+impl<'a, W: World> Session<'a, W> {
+    pub(crate) async fn open(spec: &'a RunSpec, ports: WorldPorts<'a, W>) -> PortResult<Self> {
+        let layout = spec.mapping.layout();
+        let stamps = spec.mapping.field_stamps();
+        let generation = ports.ledger.generation().await?;
+        Ok(Self {
+            spec,
+            ports,
+            layout,
+            stamps,
+            old_layouts: BTreeMap::new(),
+            generation,
+            counters: Counters::default(),
+            notices: Vec::new(),
+            armed: BTreeMap::new(),
+            deletes_left: 0,
+        })
+    }
+
+    pub(crate) async fn remember_layout(&self) -> PortResult<()> {
+        self.ports
+            .ledger
+            .remember_layout(self.fence(), self.layout, &self.stamps)
+            .await
+    }
+
+    pub(crate) fn fence(&self) -> Fence {
+        self.ports.control.fence()
+    }
+
+    pub(crate) fn mark(&self, lsn: Lsn) -> Mark {
+        Mark {
+            generation: self.generation,
+            lsn,
+        }
+    }
+
+    pub(crate) fn identity(&self, key: &Key) -> Identity {
+        Identity::new(self.ports.hash_key, &self.spec.namespace, key)
+    }
+
+    pub(crate) fn subject(&self, key: Key) -> Subject {
+        Subject {
+            identity: self.identity(&key),
+            key,
+        }
+    }
+
+    pub(crate) fn digest(&self, cells: &[Cell]) -> RowDigest {
+        row_digest(self.ports.hash_key, self.layout, &self.spec.mapping, cells)
+    }
+
+    pub(crate) fn effect_id(&self) -> EffectId {
+        EffectId::from_uuid(self.ports.entropy.uuid_v7(self.ports.clock.now()))
+    }
+
+    /// Stops a run that lost its right to go on or was asked to stop.
+    pub(crate) fn check(&self) -> PortResult<()> {
+        if self.ports.control.cancelled() {
+            return Err(cancelled());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn report(&self) {
+        self.ports
+            .progress
+            .counters(&self.counters, &self.ports.target.spending());
+    }
+
+    /// A remark for people, kept once and never more than a page of them.
+    pub(crate) fn notice(&mut self, text: String) {
+        if self.notices.len() < 50 && !self.notices.contains(&text) {
+            self.notices.push(text);
+        }
+    }
+
+    /// The agreed hashes of a ledger row in the present layout. Hashes made with another hash key or in an
+    /// unknown layout are unknown, never guessed.
+    pub(crate) async fn agreed(&mut self, row: &LedgerRow) -> PortResult<Agreed> {
+        let fields = self.spec.mapping.fields.len();
+        if row.hash_key_id != self.ports.hash_key.id() {
+            return Ok(Agreed::unknown(fields));
+        }
+        let stored = Agreed::from_bytes(&row.agreed).map_err(|e| damaged(&e.to_string()))?;
+        if row.layout == self.layout {
+            if stored.fields.len() != fields {
+                return Err(damaged(
+                    "a ledger row has another number of fields than its layout",
+                ));
+            }
+            return Ok(stored);
+        }
+        if !self.old_layouts.contains_key(&row.layout.0) {
+            let known = self.ports.ledger.layout(row.layout).await?;
+            self.old_layouts.insert(row.layout.0, known);
+        }
+        Ok(
+            match self.old_layouts.get(&row.layout.0).and_then(Option::as_ref) {
+                Some(old) => stored.relaid(old, &self.stamps),
+                None => Agreed::unknown(fields),
+            },
+        )
+    }
+
+    /// Effects of this identity that may still land and would change what the item shows.
+    pub(crate) fn armed_of(&self, identity: Identity) -> &[Effect] {
+        self.armed.get(&identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// The newest armed create of this identity, whose item may have appeared meanwhile.
+    pub(crate) fn armed_create(&self, identity: Identity) -> Option<&Effect> {
+        self.armed_of(identity)
+            .iter()
+            .rev()
+            .find(|effect| effect.kind == EffectKind::CreateItem)
+    }
+
+    /// A quarantine entry for a row that was refused for a classified reason.
+    pub(crate) fn quarantine(
+        &self,
+        subject: &Subject,
+        cells: Option<&[Cell]>,
+        failure: Failure,
+    ) -> NewQuarantine {
+        NewQuarantine {
+            identity: subject.identity,
+            key: subject.key.clone(),
+            digest: cells.map_or(RowDigest::UNKNOWN, |cells| self.digest(cells)),
+            failure,
+        }
+    }
+}
+
+pub(crate) fn cancelled() -> Failure {
+    Failure::new(
+        Scope::List,
+        "run.cancelled",
+        "the run was asked to stop",
+        "start it again; it goes on where it stopped",
+    )
+}
+
+fn damaged(cause: &str) -> Failure {
+    Failure::new(
+        Scope::List,
+        "ledger.damaged",
+        format!("the ledger holds bytes it cannot have written: {cause}"),
+        "restore the meta-store from a backup and let it re-anchor; nothing was written",
+    )
+}

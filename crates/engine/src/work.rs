@@ -1,0 +1,75 @@
+//! One row on its way through a run, and one write on its way to the list.
+
+use syncbridge_domain::effect::{NewEffect, Subject};
+use syncbridge_domain::feed::Mark;
+use syncbridge_domain::identity::Identity;
+use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::receipt::{Item, TaggedWrite};
+use syncbridge_domain::row::{Presence, SourceRow};
+
+/// What is known of one row so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) subject: Subject,
+    /// As read now; `None` is proven absence (a point read with row security off).
+    pub(crate) source: Presence<SourceRow>,
+    /// How new that reading is.
+    pub(crate) mark: Mark,
+    pub(crate) base: Option<LedgerRow>,
+    /// `Unseen` until something makes a look necessary; `None` is a 404 while the list answers.
+    pub(crate) target: Presence<Item>,
+    /// The dirty row behind this work, if there is one.
+    pub(crate) dirty: Option<u64>,
+    pub(crate) why: WhyTag,
+    /// How often it was decided anew.
+    pub(crate) rounds: u8,
+}
+
+impl Work {
+    pub(crate) fn identity(&self) -> Identity {
+        self.subject.identity
+    }
+}
+
+/// A recorded write with the work it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Attempt {
+    pub(crate) work: Work,
+    pub(crate) effect: NewEffect,
+    pub(crate) write: TaggedWrite,
+    /// How often it was sent.
+    pub(crate) sends: u8,
+    /// Conflicts to record once the write is applied: index of the field and the list's value.
+    pub(crate) overrides: Vec<(usize, serde_json::Value)>,
+}
+
+/// What is to be done about a row after a decision.
+#[derive(Debug)]
+pub(crate) enum Intent {
+    /// Nothing; its dirty row may go.
+    Done,
+    /// Record agreement without a write.
+    Record(Box<LedgerRow>, Recorded),
+    /// Write.
+    Write(Box<Attempt>),
+    /// Look at the item first.
+    Look,
+    /// It cannot be applied.
+    Quarantine(Box<syncbridge_domain::dirty::NewQuarantine>),
+    /// A guard holds it back; it stays dirty.
+    Park,
+}
+
+/// What a record without a write means for the counters and for what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// An existing item was taken over; its fields are judged next.
+    Adopted,
+    /// The digest was brought up to date.
+    Refreshed,
+    /// The item was left standing by policy.
+    Left,
+    /// Both sides are gone.
+    Buried,
+}
