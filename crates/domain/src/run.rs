@@ -325,3 +325,38 @@ pub struct PredictedRefusal {
     /// What to do.
     pub fix: String,
 }
+
+/// Who wants to know how far a run is.
+pub trait Progress: Send + Sync {
+    /// A step begins.
+    fn step(&self, step: Step);
+    /// Counters so far.
+    fn counters(&self, counters: &Counters, spending: &Spending);
+}
+
+/// Steps of a run, for progress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Settling writes an earlier run left open.
+    Recovering {
+        /// How many.
+        effects: u64,
+    },
+    /// Copying the whole table for the first time.
+    FirstCopy {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+    /// Looking for changes.
+    Reading {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+    /// Applying changed rows.
+    Applying,
+    /// Comparing both sides.
+    Verifying {
+        /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+}

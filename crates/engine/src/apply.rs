@@ -142,7 +142,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Works whose ledger row moved on meanwhile, with the row as it is now.
-    async fn refreshed(&mut self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
+    async fn refreshed(&self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
         if works.is_empty() {
             return Ok(works);
         }
@@ -156,7 +156,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Reads the items that a decision needs to see.
-    async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
+    async fn finish_looks(&self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
         let (linked, unlinked): (Vec<Work>, Vec<Work>) =
             looks.into_iter().partition(|work| work.base.is_some());
         let items: Vec<ItemId> = linked

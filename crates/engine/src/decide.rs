@@ -374,7 +374,7 @@ impl<W: World> Session<'_, W> {
         texts.chars().filter(|c| !c.is_control()).take(120).collect()
     }
 
-    fn patch(&mut self, work: &Work, agreed: &Agreed, decision: &Decision, send: &[usize]) -> Intent {
+    fn patch(&self, work: &Work, agreed: &Agreed, decision: &Decision, send: &[usize]) -> Intent {
         let (Some(source), Some(base)) = (work.source.one(), work.base.as_ref()) else {
             return Intent::Done;
         };

@@ -77,7 +77,7 @@ impl<W: World> Session<'_, W> {
 
     /// Merges one bucket of the source with the same range of the ledger.
     pub(crate) async fn compare_bucket(
-        &mut self,
+        &self,
         spill: &mut <W::Scratch as Scratch>::Spill,
         bucket: usize,
     ) -> PortResult<Vec<Compared>> {

@@ -68,7 +68,7 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn predict_refusals(
-        &mut self,
+        &self,
         records: &[ScanRecord],
         prediction: &mut Prediction,
         refusals: &mut Refusals,

@@ -4,8 +4,6 @@
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
 use std::future::Future;
-use std::time::Duration;
-
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
@@ -19,7 +17,8 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
-use syncbridge_domain::run::Counters;
+
+pub use syncbridge_domain::run::{Progress, Step};
 
 /// Every port answers with its result or a classified failure.
 pub type PortResult<T> = Result<T, Failure>;
@@ -271,47 +270,13 @@ pub trait Spill: Send {
     fn bucket(&mut self, index: usize) -> PortResult<Vec<ScanRecord>>;
 }
 
-/// Who wants to know how far a run is.
-pub trait Progress: Send + Sync {
-    /// A step begins.
-    fn step(&self, step: Step);
-    /// Counters so far.
-    fn counters(&self, counters: &Counters, spending: &Spending);
-}
-
-/// Steps of a run, for progress.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Settling writes an earlier run left open.
-    Recovering {
-        /// How many.
-        effects: u64,
-    },
-    /// Copying the whole table for the first time.
-    FirstCopy {
-        /// About how many rows; 0 unknown.
-        rows: u64,
-    },
-    /// Looking for changes.
-    Reading {
-        /// About how many rows; 0 unknown.
-        rows: u64,
-    },
-    /// Applying changed rows.
-    Applying,
-    /// Comparing both sides.
-    Verifying {
-        /// About how many rows; 0 unknown.
-        rows: u64,
-    },
-}
-
 /// The right to go on: lease, pause and cancel.
 pub trait Control: Send + Sync {
     /// The fence every meta-store write takes.
     fn fence(&self) -> Fence;
-    /// Until when, by this process's monotonic clock, the lease surely holds; a request must have ended by then.
-    fn lease_until(&self) -> Monotonic;
+    /// Until when, by this process's monotonic clock, a request may be under way: the end of the lease less a
+    /// margin. Nothing is sent after it.
+    fn send_before(&self) -> Monotonic;
     /// Whether a person asked to stop.
     fn cancelled(&self) -> bool;
 }
@@ -337,6 +302,3 @@ pub struct Ports<'a, S, T, L, X, C, P> {
     /// The workspace's hash key.
     pub hash_key: &'a HashKey,
 }
-
-/// How long a single request may take, and how far before the end of the lease nothing new is sent.
-pub const REQUEST_MARGIN: Duration = Duration::from_secs(2);

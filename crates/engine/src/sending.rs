@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 
 use futures_util::StreamExt;
 use syncbridge_domain::agreed::{Agreed, target_hash};
-use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::{Identity, SyncKey};
@@ -17,9 +16,7 @@ use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, Receipt, Refusa
 use syncbridge_domain::row::Presence;
 
 use crate::evidence::{self, Finding};
-use crate::ports::{
-    Control, Ledger, OverriddenEdit, PortResult, REQUEST_MARGIN, Settlement, Target, Verdict,
-};
+use crate::ports::{Control, Ledger, OverriddenEdit, PortResult, Settlement, Target, Verdict};
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
 
@@ -81,7 +78,7 @@ impl<W: World> Session<'_, W> {
         let control = self.ports.control;
         let mut answers =
             futures_util::stream::iter(batches(queue, size).into_iter().map(|batch| async move {
-                let deadline = Monotonic(control.lease_until().0.saturating_sub(REQUEST_MARGIN));
+                let deadline = control.send_before();
                 let receipts = target
                     .write(batch.iter().map(|a| a.write.clone()).collect(), deadline)
                     .await;
@@ -121,7 +118,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Settles in one transaction and reports progress.
-    pub(crate) async fn settle(&mut self, settled: Vec<Settlement>) -> PortResult<()> {
+    pub(crate) async fn settle(&self, settled: Vec<Settlement>) -> PortResult<()> {
         if !settled.is_empty() {
             self.ports
                 .ledger

@@ -52,11 +52,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Compares the items of a page with their rows; returns one record an item of ours.
-    async fn compare_page(
-        &mut self,
-        items: Vec<Item>,
-        report: &mut Verification,
-    ) -> PortResult<Vec<ScanRecord>> {
+    async fn compare_page(&self, items: Vec<Item>, report: &mut Verification) -> PortResult<Vec<ScanRecord>> {
         let mut ours: Vec<(Identity, Item)> = Vec::new();
         for item in items {
             match item.sync_key().and_then(SyncKey::parse) {
@@ -119,7 +115,7 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn compare_presence(
-        &mut self,
+        &self,
         rows: Vec<ScanRecord>,
         items: &[ScanRecord],
         report: &mut Verification,

@@ -1,0 +1,50 @@
+# Everything one does with this tree. `make` alone lists it.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links evidence soak bench
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
+
+setup: ## Install what is missing (PostgreSQL, NATS, cargo tools); quick when nothing is
+	@scripts/setup test
+
+build: ## Compile everything, tests included
+	cargo build --workspace --all-targets --locked
+
+demo: ## Sync the sample company into simulated lists; EXIT=1 ends after the summary, else it stays up
+	@scripts/setup demo
+	cargo build --workspace --bins --locked
+	target/debug/syncbridge dev --demo $(if $(EXIT),--exit)
+
+test: ## Run every layer of tests; what CI runs
+	@scripts/test
+
+fmt: ## Check the formatting (`cargo fmt --all` repairs it)
+	@scripts/test fmt
+
+lint: ## Run clippy, warnings are errors
+	@scripts/test clippy
+
+unit: ## Build and run the tests of all crates, end-to-end tests included
+	@scripts/test setup build nextest
+
+doc-test: ## Run the examples in doc comments
+	@scripts/test doc-tests
+
+deny: ## Check licences, banned crates and sources of dependencies
+	@scripts/test setup deny
+
+docs-links: ## Check links, anchors and wording of the documentation
+	@scripts/test docs
+
+evidence: ## Write docs/status.md and print requirement -> proof -> result
+	@scripts/evidence
+
+soak: ## Kill the workers again and again; KILLS=n sets how often (500)
+	@scripts/setup test
+	cargo build --workspace --all-targets --locked
+	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_/)'
+
+bench: ## Measure, and compare with the committed floors
+	cargo run --workspace --release --locked --bin bench -- --check
