@@ -1,0 +1,494 @@
+//! One sync: `SyncDefinition`.
+
+use std::collections::HashSet;
+
+use chrono_tz::Tz;
+use serde_json::{Value as Json, json};
+use syncbridge_domain::feed::FeedKind;
+use syncbridge_domain::policy::{DeleteGuard, DeletePolicy, Direction, Policies};
+use syncbridge_domain::run::Limits;
+
+use crate::catalog::{MAX_DESCRIPTION, object, text};
+use crate::field_rule::FieldRule;
+use crate::name::Name;
+use crate::node::Body;
+use crate::problem::ProblemCode;
+use crate::reader::{Fields, Reader, Slot, quote};
+use crate::site::SiteRef;
+use crate::suggest::nearest;
+use crate::words::{self, CONFLICT, FOREIGN_EDIT};
+
+/// Most columns of a definition; PostgreSQL has at most 1,600 in a table.
+const MAX_COLUMNS: usize = 1_600;
+/// Most key columns; PostgreSQL takes 32 in an index.
+const MAX_KEY_COLUMNS: usize = 32;
+
+/// One table kept equal with one list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SyncDefinitionSpec {
+    /// Where rows come from.
+    pub database: Name,
+    /// Credentials for the list.
+    pub connection: Name,
+    /// The table and how its changes are noticed.
+    pub source: SourceRule,
+    /// The list.
+    pub target: TargetRule,
+    /// Which way values travel; only [`Direction::Push`] is accepted today.
+    pub direction: Direction,
+    /// The columns that travel, in this order; absent: every column but those in `exclude`.
+    pub fields: Option<Vec<FieldRule>>,
+    /// Columns that stay behind; empty where `fields` is given.
+    pub exclude: Vec<String>,
+    /// Choices where sides disagree or something is destroyed.
+    pub policies: Policies,
+    /// Namespace of identities; `database/schema.table` unless given. Fixed once the definition exists.
+    pub namespace: String,
+    /// Sizes that bound memory and requests.
+    pub limits: Limits,
+    /// Whether runs are refused for now.
+    pub paused: bool,
+}
+
+/// The source side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceRule {
+    /// Schema, exactly as the database has it.
+    pub schema: String,
+    /// Table or view, exactly as the database has it.
+    pub table: String,
+    /// Key columns; absent: the primary key.
+    pub key: Option<Vec<String>>,
+    /// How changes are noticed.
+    pub feed: FeedKind,
+    /// The ordered column a watermark feed follows; there exactly for those.
+    pub watermark: Option<String>,
+}
+
+/// The list side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetRule {
+    /// The site.
+    pub site: SiteRef,
+    /// Display name of the list.
+    pub list: String,
+    /// Description of the list; absent: the table's comment.
+    pub description: Option<String>,
+    /// Time zone of the site, for columns that hold days; absent: not stated.
+    pub time_zone: Option<Tz>,
+}
+
+impl SyncDefinitionSpec {
+    const KEYS: [&'static str; 14] = [
+        "database",
+        "connection",
+        "source",
+        "target",
+        "direction",
+        "fields",
+        "exclude",
+        "onDelete",
+        "conflict",
+        "onForeignEdit",
+        "guards",
+        "namespace",
+        "limits",
+        "paused",
+    ];
+
+    pub(crate) fn read(reader: &mut Reader, spec: &Slot<'_>) -> Option<Self> {
+        let keys = reader.fields(spec, &Self::KEYS)?;
+        let before = reader.count();
+        let database = reader.required(&keys, "database", "name the Database the table is in");
+        let database = database.and_then(|slot| reader.name(&slot));
+        let connection = reader.required(&keys, "connection", "name the Connection to the list's tenant");
+        let connection = connection.and_then(|slot| reader.name(&slot));
+        let source = reader.required(&keys, "source", "for example `source: {table: public.projects}`");
+        let source = source.and_then(|slot| SourceRule::read(reader, &slot));
+        let target = reader.required(&keys, "target", "name the list: `target: {site: …, list: …}`");
+        let target = target.and_then(|slot| TargetRule::read(reader, &slot));
+        let direction = read_direction(reader, &keys);
+        let fields = keys.get("fields").and_then(|slot| read_fields(reader, &slot));
+        let exclude = read_exclude(reader, &keys);
+        let policies = read_policies(reader, &keys);
+        let namespace = keys
+            .get("namespace")
+            .and_then(|slot| read_namespace(reader, &slot));
+        let limits = keys
+            .get("limits")
+            .map_or(Some(Limits::default()), |slot| read_limits(reader, &slot));
+        let paused = keys.get("paused").map_or(Some(false), |slot| reader.flag(&slot));
+        if reader.count() > before {
+            return None;
+        }
+        let (database, source) = (database?, source?);
+        let namespace = namespace.unwrap_or_else(|| format!("{database}/{}.{}", source.schema, source.table));
+        Some(Self {
+            connection: connection?,
+            target: target?,
+            direction: direction?,
+            policies: policies?,
+            limits: limits?,
+            paused: paused?,
+            database,
+            source,
+            fields,
+            exclude,
+            namespace,
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        let Policies {
+            conflict,
+            delete,
+            on_foreign_edit,
+            delete_guard,
+        } = self.policies;
+        let fields = self
+            .fields
+            .as_ref()
+            .map(|rules| rules.iter().map(FieldRule::to_json).collect());
+        let exclude = (!self.exclude.is_empty()).then(|| json!(self.exclude));
+        object([
+            ("database", Some(json!(self.database.as_str()))),
+            ("connection", Some(json!(self.connection.as_str()))),
+            ("source", Some(self.source.to_json())),
+            ("target", Some(self.target.to_json())),
+            ("direction", Some(json!(self.direction))),
+            ("fields", fields),
+            ("exclude", exclude),
+            ("onDelete", Some(json!(delete))),
+            ("conflict", Some(words::word(&CONFLICT, conflict))),
+            ("onForeignEdit", Some(words::word(&FOREIGN_EDIT, on_foreign_edit))),
+            (
+                "guards",
+                Some(json!({ "deletes": { "count": delete_guard.count, "share": delete_guard.share } })),
+            ),
+            ("namespace", Some(json!(self.namespace))),
+            (
+                "limits",
+                Some(json!({
+                    "pageRows": self.limits.page_rows,
+                    "batchWrites": self.limits.batch_writes,
+                    "batchesInFlight": self.limits.batches_in_flight,
+                })),
+            ),
+            ("paused", Some(json!(self.paused))),
+        ])
+    }
+}
+
+impl SourceRule {
+    fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
+        let fields = reader.fields(slot, &["table", "key", "feed", "watermark"])?;
+        let before = reader.count();
+        let table = reader.required(&fields, "table", "for example `table: public.projects`");
+        let table = table.and_then(|slot| read_table(reader, &slot));
+        let key = fields
+            .get("key")
+            .and_then(|slot| reader.identifiers(&slot, MAX_KEY_COLUMNS));
+        let feeds = [
+            ("watermark", FeedKind::Watermark),
+            ("full_scan", FeedKind::FullScan),
+        ];
+        let feed = fields
+            .get("feed")
+            .map_or(Some(FeedKind::FullScan), |slot| match slot.body() {
+                Body::Text(text) if text == "cdc" => {
+                    reader.report(
+                        slot.at(),
+                        ProblemCode::OpensLater,
+                        "`feed: cdc` is not there yet".to_owned(),
+                        "it comes with logical replication, after issue E; use `watermark` or `full_scan`",
+                    );
+                    None
+                }
+                _ => reader.one_of(&slot, &feeds),
+            });
+        let watermark = fields.get("watermark").and_then(|slot| reader.identifier(&slot));
+        match feed {
+            Some(FeedKind::Watermark) if !fields.has("watermark") => reader.report(
+                fields.key_at("feed"),
+                ProblemCode::Contradiction,
+                format!(
+                    "`{}` is `watermark`, and `watermark` names no column",
+                    fields.path_of("feed")
+                ),
+                "add the column that rises with every change: `watermark: updated_at`",
+            ),
+            Some(FeedKind::FullScan) if fields.has("watermark") => reader.report(
+                fields.key_at("watermark"),
+                ProblemCode::Contradiction,
+                format!(
+                    "`{}` is not looked at by a full scan",
+                    fields.path_of("watermark")
+                ),
+                "add `feed: watermark`, or remove `watermark`",
+            ),
+            _ => {}
+        }
+        if reader.count() > before {
+            return None;
+        }
+        let (schema, table) = table?;
+        Some(Self {
+            schema,
+            table,
+            key,
+            feed: feed?,
+            watermark,
+        })
+    }
+
+    /// `schema.table` wherever that can be read back without doubt.
+    fn table_json(&self) -> Json {
+        let plain = |name: &str| !name.contains(|c: char| matches!(c, '.' | '"') || c.is_control());
+        if plain(&self.schema) && plain(&self.table) {
+            return json!(format!("{}.{}", self.schema, self.table));
+        }
+        json!({ "schema": self.schema, "table": self.table })
+    }
+
+    fn to_json(&self) -> Json {
+        object([
+            ("table", Some(self.table_json())),
+            ("key", self.key.as_ref().map(|key| json!(key))),
+            ("feed", Some(json!(self.feed))),
+            ("watermark", text(self.watermark.as_ref())),
+        ])
+    }
+}
+
+impl TargetRule {
+    fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
+        let fields = reader.fields(slot, &["site", "list", "description", "timeZone"])?;
+        let before = reader.count();
+        let site = reader.required(
+            &fields,
+            "site",
+            "for example contoso.sharepoint.com:/sites/Company",
+        );
+        let site = site.and_then(|slot| SiteRef::read(reader, &slot));
+        let list = reader.required(&fields, "list", "the list's name as people see it");
+        let list = list.and_then(|slot| reader.line(&slot, 255)).map(str::to_owned);
+        let description = fields
+            .get("description")
+            .and_then(|slot| reader.prose(&slot, MAX_DESCRIPTION));
+        let description = description.map(str::to_owned);
+        let time_zone = fields
+            .get("timeZone")
+            .and_then(|slot| read_time_zone(reader, &slot));
+        if reader.count() > before {
+            return None;
+        }
+        Some(Self {
+            site: site?,
+            list: list?,
+            description,
+            time_zone,
+        })
+    }
+
+    fn to_json(&self) -> Json {
+        object([
+            ("site", Some(json!(self.site.to_string()))),
+            ("list", Some(json!(self.list))),
+            ("description", text(self.description.as_ref())),
+            ("timeZone", self.time_zone.map(|zone| json!(zone.name()))),
+        ])
+    }
+}
+
+/// `schema.table`, or `{schema, table}` for names that hold a dot.
+fn read_table(reader: &mut Reader, slot: &Slot<'_>) -> Option<(String, String)> {
+    const HELP: &str = "write `schema.table`, such as `public.projects`, or `{schema: …, table: …}` \
+                        where a name holds a dot; no quotes inside the names";
+    if let Body::Map(_) = slot.body() {
+        let fields = reader.fields(slot, &["schema", "table"])?;
+        let schema = reader
+            .required(&fields, "schema", HELP)
+            .and_then(|slot| reader.identifier(&slot));
+        let table = reader
+            .required(&fields, "table", HELP)
+            .and_then(|slot| reader.identifier(&slot));
+        return Some((schema?, table?));
+    }
+    let text = reader.line(slot, 200)?;
+    let names = text.split_once('.').filter(|(schema, table)| {
+        let fits = |name: &str| (1..=63).contains(&name.len()) && !name.contains(['.', '"']);
+        fits(schema) && fits(table)
+    });
+    match names {
+        Some((schema, table)) => Some((schema.to_owned(), table.to_owned())),
+        None => reader.refuse(slot, format!("`{}` is {}", slot.path(), quote(text)), HELP),
+    }
+}
+
+fn read_time_zone(reader: &mut Reader, slot: &Slot<'_>) -> Option<Tz> {
+    let text = reader.line(slot, 64)?;
+    if let Ok(zone) = text.parse() {
+        return Some(zone);
+    }
+    let help = match nearest(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "a name of the IANA time zone database, such as Europe/Berlin or UTC".to_owned(),
+    };
+    reader.refuse(slot, format!("{} is no time zone", quote(text)), help)
+}
+
+fn read_direction(reader: &mut Reader, keys: &Fields<'_>) -> Option<Direction> {
+    let Some(slot) = keys.get("direction") else {
+        return Some(Direction::Push);
+    };
+    let words = [
+        ("push", Direction::Push),
+        ("pull", Direction::Pull),
+        ("both", Direction::Both),
+    ];
+    let direction = reader.one_of(&slot, &words)?;
+    if direction != Direction::Push {
+        let message = format!("`{}` is not `push`, and only `push` is there today", slot.path());
+        reader.report(
+            slot.at(),
+            ProblemCode::OpensLater,
+            message,
+            "`pull` and `both` come with issue C; write `push`",
+        );
+        return None;
+    }
+    Some(direction)
+}
+
+fn read_fields(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<FieldRule>> {
+    let mut rules = Vec::new();
+    let mut columns = HashSet::new();
+    let mut names = HashSet::new();
+    let mut shown = HashSet::new();
+    let mut title: Option<String> = None;
+    for item in reader.list(slot, MAX_COLUMNS)? {
+        let Some(rule) = FieldRule::read(reader, &item) else {
+            continue;
+        };
+        let twice = |reader: &mut Reader, what: &str, name: &str, help: &str| {
+            reader.report(
+                item.at(),
+                ProblemCode::InvalidValue,
+                format!("{what} {} stands twice", quote(name)),
+                help,
+            );
+        };
+        if !columns.insert(rule.column.clone()) {
+            twice(reader, "the column", &rule.column, "keep it once");
+        }
+        // List columns are told apart without regard to case.
+        if let Some(name) = rule
+            .name
+            .as_ref()
+            .filter(|name| !names.insert(name.to_lowercase()))
+        {
+            twice(reader, "the internal name", name, "give each list column its own");
+        }
+        if let Some(name) = rule
+            .display_name
+            .as_ref()
+            .filter(|name| !shown.insert(name.to_lowercase()))
+        {
+            twice(reader, "the display name", name, "give each list column its own");
+        }
+        match (&title, rule.title) {
+            (Some(first), true) => {
+                let message = format!("the column {} is a second title", quote(&rule.column));
+                let help = format!("an item has one title, and {} is it already", quote(first));
+                reader.report(item.at(), ProblemCode::Contradiction, message, help);
+            }
+            (None, true) => title = Some(rule.column.clone()),
+            _ => {}
+        }
+        rules.push(rule);
+    }
+    Some(rules)
+}
+
+fn read_exclude(reader: &mut Reader, keys: &Fields<'_>) -> Vec<String> {
+    let Some(slot) = keys.get("exclude") else {
+        return Vec::new();
+    };
+    if keys.has("fields") {
+        reader.report(
+            keys.key_at("exclude"),
+            ProblemCode::Contradiction,
+            "`spec.exclude` stands beside `spec.fields`",
+            "keep one: `fields` names all columns that travel, `exclude` those that do not",
+        );
+    }
+    reader.identifiers(&slot, MAX_COLUMNS).unwrap_or_default()
+}
+
+fn read_policies(reader: &mut Reader, keys: &Fields<'_>) -> Option<Policies> {
+    let mut policies = Policies::default();
+    if let Some(policy) = words::optional(reader, keys, "conflict", &CONFLICT) {
+        policies.conflict = policy;
+    }
+    if let Some(policy) = words::optional(reader, keys, "onForeignEdit", &FOREIGN_EDIT) {
+        policies.on_foreign_edit = policy;
+    }
+    if let Some(slot) = keys.get("onDelete") {
+        let words = [
+            ("propagate", DeletePolicy::Propagate),
+            ("keep", DeletePolicy::Keep),
+            ("archive", DeletePolicy::Archive),
+        ];
+        policies.delete = reader.one_of(&slot, &words)?;
+        if policies.delete == DeletePolicy::Archive {
+            let message = format!("`{}` is `archive`, which is not there yet", slot.path());
+            let help = "it comes with issue B; write `propagate` or `keep`";
+            reader.report(slot.at(), ProblemCode::OpensLater, message, help);
+        }
+    }
+    if let Some(slot) = keys.get("guards") {
+        let guards = reader.fields(&slot, &["deletes"])?;
+        if let Some(slot) = guards.get("deletes") {
+            policies.delete_guard = read_delete_guard(reader, &slot)?;
+        }
+    }
+    Some(policies)
+}
+
+fn read_delete_guard(reader: &mut Reader, slot: &Slot<'_>) -> Option<DeleteGuard> {
+    let fields = reader.fields(slot, &["count", "share"])?;
+    let default = DeleteGuard::default();
+    let count = fields
+        .get("count")
+        .map_or(Some(default.count), |slot| reader.whole(&slot, 0..=1_000_000_000));
+    let share = fields
+        .get("share")
+        .map_or(Some(default.share), |slot| reader.share(&slot));
+    Some(DeleteGuard {
+        count: count?,
+        share: share?,
+    })
+}
+
+fn read_namespace(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
+    reader.line(slot, 255).map(str::to_owned)
+}
+
+fn read_limits(reader: &mut Reader, slot: &Slot<'_>) -> Option<Limits> {
+    let fields = reader.fields(slot, &["pageRows", "batchWrites", "batchesInFlight"])?;
+    let default = Limits::default();
+    let mut read = |key: &str, default: u32, max: u64| match fields.get(key) {
+        Some(slot) => reader
+            .whole(&slot, 1..=max)
+            .and_then(|number| u32::try_from(number).ok()),
+        None => Some(default),
+    };
+    let page_rows = read("pageRows", default.page_rows, 20_000);
+    let batch_writes = read("batchWrites", default.batch_writes, 20);
+    let batches_in_flight = read("batchesInFlight", default.batches_in_flight, 64);
+    Some(Limits {
+        page_rows: page_rows?,
+        batch_writes: batch_writes?,
+        batches_in_flight: batches_in_flight?,
+    })
+}

@@ -1,0 +1,332 @@
+//! How one column becomes a list column.
+
+use serde_json::{Value as Json, json};
+use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
+use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
+
+use crate::catalog::{object, text};
+use crate::problem::ProblemCode;
+use crate::reader::{Fields, Reader, Slot, quote};
+use crate::words::{self, CONFLICT, FOREIGN_EDIT};
+
+/// Most choices of a choice column.
+const MAX_CHOICES: usize = 500;
+
+/// What a definition says about one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldRule {
+    /// Column of the source, exactly as the database has it.
+    pub column: String,
+    /// Name people see (`as`); absent: made from the column's name.
+    pub display_name: Option<String>,
+    /// Internal name of the list column; absent: made from the column's name.
+    pub name: Option<String>,
+    /// Whether the column fills the item's `Title`.
+    pub title: bool,
+    /// Whether it travels with other writes and never causes one.
+    pub passive: bool,
+    /// Kind of the list column; absent: chosen by the column's type.
+    pub facet: Option<FacetRule>,
+    /// Overrides the definition's policy.
+    pub conflict: Option<ConflictPolicy>,
+    /// Overrides the definition's policy.
+    pub on_foreign_edit: Option<OnForeignEdit>,
+}
+
+/// The kind of list column asked for, with its options.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FacetRule {
+    /// One line.
+    Text {
+        /// Most characters, 1 to 255.
+        max_length: Option<u32>,
+    },
+    /// Plain text of many lines.
+    MultiLine,
+    /// A number.
+    Number {
+        /// Digits shown behind the point, 0 to 5.
+        decimals: Option<u8>,
+    },
+    /// Yes or no.
+    Boolean,
+    /// One of several texts; without choices, the labels of the column's enum type.
+    Choice {
+        /// The texts in their order.
+        choices: Option<Vec<String>>,
+    },
+    /// An instant.
+    DateTime,
+    /// A day.
+    Date,
+}
+
+impl FacetRule {
+    /// The list column's facet. `labels` are those of the source column's enum type, empty for other types.
+    /// `None`: a choice column without choices, where the type has no labels either.
+    #[must_use]
+    pub fn facet(&self, labels: &[String]) -> Option<Facet> {
+        Some(match self {
+            FacetRule::Text { max_length } => Facet::Text {
+                max_length: max_length.unwrap_or(SINGLE_LINE_MAX),
+            },
+            FacetRule::MultiLine => Facet::MultiLine,
+            FacetRule::Number { decimals } => Facet::Number { decimals: *decimals },
+            FacetRule::Boolean => Facet::Boolean,
+            FacetRule::Choice {
+                choices: Some(choices),
+            } => Facet::Choice {
+                choices: choices.clone(),
+            },
+            FacetRule::Choice { choices: None } if labels.is_empty() => return None,
+            FacetRule::Choice { choices: None } => Facet::Choice {
+                choices: labels.to_vec(),
+            },
+            FacetRule::DateTime => Facet::DateTime,
+            FacetRule::Date => Facet::DateOnly,
+        })
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            FacetRule::Text { .. } => "text",
+            FacetRule::MultiLine => "multiline",
+            FacetRule::Number { .. } => "number",
+            FacetRule::Boolean => "boolean",
+            FacetRule::Choice { .. } => "choice",
+            FacetRule::DateTime => "datetime",
+            FacetRule::Date => "date",
+        }
+    }
+
+    /// A word, or a mapping of the word (`kind`) and the options that kind has.
+    fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
+        let kinds = [
+            "text",
+            "multiline",
+            "number",
+            "boolean",
+            "choice",
+            "datetime",
+            "date",
+        ]
+        .map(|kind| (kind, kind));
+        if !matches!(slot.body(), crate::node::Body::Map(_)) {
+            return Self::without_options(reader.one_of(slot, &kinds)?);
+        }
+        let fields = reader.fields(slot, &["kind", "maxLength", "decimals", "choices"])?;
+        let kind = reader.required(
+            &fields,
+            "kind",
+            "one of text, multiline, number, boolean, choice, datetime, date",
+        )?;
+        let kind = reader.one_of(&kind, &kinds)?;
+        let mut fits = true;
+        for (option, owner) in [
+            ("maxLength", "text"),
+            ("decimals", "number"),
+            ("choices", "choice"),
+        ] {
+            if fields.has(option) && owner != kind {
+                let message = format!(
+                    "`{}` is an option of `{owner}`, not of `{kind}`",
+                    fields.path_of(option)
+                );
+                reader.report(
+                    fields.key_at(option),
+                    ProblemCode::Contradiction,
+                    message,
+                    "remove it, or change `kind`",
+                );
+                fits = false;
+            }
+        }
+        let before = reader.count();
+        let rule = match kind {
+            "text" => {
+                let max = fields
+                    .get("maxLength")
+                    .and_then(|slot| reader.whole(&slot, 1..=SINGLE_LINE_MAX.into()));
+                FacetRule::Text {
+                    max_length: max.and_then(|max| u32::try_from(max).ok()),
+                }
+            }
+            "number" => {
+                let decimals = fields.get("decimals").and_then(|slot| reader.whole(&slot, 0..=5));
+                FacetRule::Number {
+                    decimals: decimals.and_then(|digits| u8::try_from(digits).ok()),
+                }
+            }
+            "choice" => FacetRule::Choice {
+                choices: fields.get("choices").and_then(|slot| read_choices(reader, &slot)),
+            },
+            other => Self::without_options(other)?,
+        };
+        (fits && reader.count() == before).then_some(rule)
+    }
+
+    fn without_options(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "text" => FacetRule::Text { max_length: None },
+            "multiline" => FacetRule::MultiLine,
+            "number" => FacetRule::Number { decimals: None },
+            "boolean" => FacetRule::Boolean,
+            "choice" => FacetRule::Choice { choices: None },
+            "datetime" => FacetRule::DateTime,
+            "date" => FacetRule::Date,
+            _ => return None,
+        })
+    }
+
+    fn to_json(&self) -> Json {
+        let option = match self {
+            FacetRule::Text {
+                max_length: Some(max),
+            } => ("maxLength", json!(max)),
+            FacetRule::Number {
+                decimals: Some(digits),
+            } => ("decimals", json!(digits)),
+            FacetRule::Choice {
+                choices: Some(choices),
+            } => ("choices", json!(choices)),
+            _ => return json!(self.name()),
+        };
+        object([("kind", Some(json!(self.name()))), (option.0, Some(option.1))])
+    }
+}
+
+/// Different texts of one line, at most 255 characters each.
+fn read_choices(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<String>> {
+    let mut choices: Vec<String> = Vec::new();
+    for item in reader.list(slot, MAX_CHOICES)? {
+        let Some(choice) = reader.line(&item, SINGLE_LINE_MAX as usize) else {
+            continue;
+        };
+        if choices.iter().any(|known| known == choice) {
+            reader.refuse::<()>(
+                &item,
+                format!("the choice {} stands twice", quote(choice)),
+                "keep it once",
+            );
+        }
+        choices.push(choice.to_owned());
+    }
+    Some(choices)
+}
+
+impl FieldRule {
+    const KEYS: [&'static str; 8] = [
+        "column",
+        "as",
+        "name",
+        "title",
+        "passive",
+        "type",
+        "conflict",
+        "onForeignEdit",
+    ];
+
+    pub(crate) fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
+        let fields = reader.fields(slot, &Self::KEYS)?;
+        let before = reader.count();
+        let column = reader.required(&fields, "column", "name the column of the source");
+        let column = column.and_then(|slot| reader.identifier(&slot));
+        let display_name = fields
+            .get("as")
+            .and_then(|slot| reader.line(&slot, 255))
+            .map(str::to_owned);
+        let name = fields
+            .get("name")
+            .and_then(|slot| read_internal_name(reader, &slot));
+        let title = read_flag(reader, &fields, "title");
+        if title && fields.has("name") {
+            reader.report(
+                fields.key_at("name"),
+                ProblemCode::Contradiction,
+                format!("`{}` stands beside `title: true`", fields.path_of("name")),
+                "remove one: the internal name of the title column is always `Title`",
+            );
+        }
+        let passive = read_flag(reader, &fields, "passive");
+        let facet = fields.get("type").and_then(|slot| FacetRule::read(reader, &slot));
+        if title
+            && facet
+                .as_ref()
+                .is_some_and(|facet| !matches!(facet, FacetRule::Text { .. }))
+        {
+            reader.report(
+                fields.key_at("type"),
+                ProblemCode::Contradiction,
+                format!("`{}` stands beside `title: true`", fields.path_of("type")),
+                "remove one: the title column is always text of one line",
+            );
+        }
+        let conflict = words::optional(reader, &fields, "conflict", &CONFLICT);
+        let on_foreign_edit = words::optional(reader, &fields, "onForeignEdit", &FOREIGN_EDIT);
+        if reader.count() > before {
+            return None;
+        }
+        Some(Self {
+            column: column?,
+            display_name,
+            name,
+            title,
+            passive,
+            facet,
+            conflict,
+            on_foreign_edit,
+        })
+    }
+
+    pub(crate) fn to_json(&self) -> Json {
+        object([
+            ("column", Some(json!(self.column))),
+            ("as", text(self.display_name.as_ref())),
+            ("name", text(self.name.as_ref())),
+            ("title", self.title.then_some(Json::Bool(true))),
+            ("passive", self.passive.then_some(Json::Bool(true))),
+            ("type", self.facet.as_ref().map(FacetRule::to_json)),
+            (
+                "conflict",
+                self.conflict.map(|policy| words::word(&CONFLICT, policy)),
+            ),
+            (
+                "onForeignEdit",
+                self.on_foreign_edit
+                    .map(|policy| words::word(&FOREIGN_EDIT, policy)),
+            ),
+        ])
+    }
+}
+
+fn read_flag(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> bool {
+    fields
+        .get(key)
+        .and_then(|slot| reader.flag(&slot))
+        .unwrap_or(false)
+}
+
+/// `^[A-Za-z][A-Za-z0-9]{0,31}$`, so that SharePoint neither encodes nor cuts it.
+fn read_internal_name(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
+    let text = reader.line(slot, 255)?;
+    let fits = text.len() <= 32
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
+        && text.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !fits {
+        let message = format!("{} is no internal name", quote(text));
+        return reader.refuse(
+            slot,
+            message,
+            "1 to 32 letters (a to z) and digits, a letter first",
+        );
+    }
+    if text.to_ascii_lowercase().starts_with("syncbridge") || text.eq_ignore_ascii_case("title") {
+        let message = format!("{} is a name this product keeps for itself", quote(text));
+        return reader.refuse(
+            slot,
+            message,
+            "choose another; for the title column write `title: true`",
+        );
+    }
+    Some(text.to_owned())
+}

@@ -1,0 +1,41 @@
+//! The words for policies in documents.
+
+use serde_json::{Value as Json, json};
+use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
+
+use crate::reader::{Fields, Reader};
+
+/// Who wins when both sides changed one field.
+pub(crate) const CONFLICT: [(&str, ConflictPolicy); 4] = [
+    ("source_wins", ConflictPolicy::SourceWins),
+    ("target_wins", ConflictPolicy::TargetWins),
+    ("latest_wins", ConflictPolicy::LatestWins),
+    ("manual", ConflictPolicy::Manual),
+];
+
+/// What happens when a field is edited on the side that does not own it.
+pub(crate) const FOREIGN_EDIT: [(&str, OnForeignEdit); 3] = [
+    ("restore", OnForeignEdit::Restore),
+    ("keep", OnForeignEdit::Keep),
+    ("report", OnForeignEdit::Report),
+];
+
+/// The word of a value.
+pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> Json {
+    json!(
+        words
+            .iter()
+            .find(|(_, known)| *known == value)
+            .map(|(word, _)| *word)
+    )
+}
+
+/// The value of an optional key; what is wrong with it is reported.
+pub(crate) fn optional<T: Copy>(
+    reader: &mut Reader,
+    fields: &Fields<'_>,
+    key: &str,
+    words: &[(&'static str, T)],
+) -> Option<T> {
+    fields.get(key).and_then(|slot| reader.one_of(&slot, words))
+}
