@@ -191,6 +191,22 @@ impl Cluster {
         Ok(!exists)
     }
 
+    /// Makes a database anew: one of this name that is there goes with everything in it, sessions included.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn recreate_database(&self, name: &str) -> Result<()> {
+        let failed = || Error::database(format!("cannot make the database {name} anew"));
+        let mut connection = self.connect("postgres").await?;
+        let drop = format!("drop database if exists {} with (force)", quoted(name));
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop))
+            .execute(&mut connection)
+            .await
+            .map_err(failed())?;
+        create_database(&mut connection, name).await.map_err(failed())?;
+        connection.close().await.map_err(failed())
+    }
+
     /// One connection as superuser.
     ///
     /// # Errors

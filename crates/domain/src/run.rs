@@ -253,11 +253,13 @@ pub struct Verification {
     pub missing: u64,
     /// Items without a row.
     pub orphans: u64,
+    /// Items whose row is gone and which the delete policy left standing.
+    pub kept: u64,
     /// Items beyond the first of one identity.
     pub duplicates: u64,
     /// Items without a sync key: people's own, left alone.
     pub foreign: u64,
-    /// Rows among the missing and differing that are in quarantine, parked or dirty, and so accounted for.
+    /// Rows among the missing and differing that are in quarantine, and so accounted for.
     pub explained: u64,
     /// The first differences found, without values.
     pub examples: Vec<Difference>,

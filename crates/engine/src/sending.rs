@@ -4,6 +4,7 @@
 //! once, and it ends settled, waiting to be decided anew, or left open for a later run; never forgotten.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use syncbridge_domain::agreed::{Agreed, target_hash};
@@ -34,6 +35,8 @@ pub(crate) struct Sent {
     pub(crate) unsettled: Vec<Work>,
     /// A failure that reaches further than a row; nothing more is to be sent.
     pub(crate) stop: Option<Failure>,
+    /// How long the list, or our own budget, asked us to wait.
+    wait: Duration,
 }
 
 enum Next {
@@ -62,7 +65,8 @@ impl<W: World> Session<'_, W> {
             let worn_out = queue.extract_if(.., |attempt| attempt.sends >= MAX_SENDS);
             sent.unsettled.extend(worn_out.map(|attempt| attempt.work));
             let most = queue.iter().map(|attempt| attempt.sends).max().unwrap_or(0);
-            self.back_off(most).await;
+            self.back_off(most, std::mem::take(&mut sent.wait)).await;
+            self.check()?;
         }
         Ok(sent)
     }
@@ -93,6 +97,9 @@ impl<W: World> Session<'_, W> {
                 return Err(miscounted(batch.len(), receipts.len()));
             }
             for (attempt, receipt) in batch.into_iter().zip(receipts) {
+                if let Receipt::Refused { refusal: Refusal::Throttled(wait) } = &receipt {
+                    sent.wait = sent.wait.max(*wait);
+                }
                 match self.classify(attempt, receipt) {
                     Next::Settle(settlement) => settled.push(settlement),
                     Next::Again(settlement, work) => {
@@ -197,8 +204,10 @@ impl<W: World> Session<'_, W> {
             }
             Refusal::NotSent(_) => Next::Resend(Box::new(attempt)),
             Refusal::Duplicate(failure) | Refusal::Failed(failure) => match failure.scope {
-                Scope::Row | Scope::Column => Next::Settle(self.quarantined(&attempt, failure)),
-                Scope::List | Scope::Tenant | Scope::Outage => {
+                Scope::Row => Next::Settle(self.quarantined(&attempt, failure)),
+                // A column that is gone or changed concerns every row: one run that stops says it better than a
+                // quarantine full of rows that nothing is wrong with.
+                Scope::Column | Scope::List | Scope::Tenant | Scope::Outage => {
                     Next::Stop(release(&attempt), Box::new(attempt.work), failure)
                 }
             },
@@ -420,14 +429,17 @@ impl<W: World> Session<'_, W> {
         read
     }
 
-    async fn back_off(&self, sends: u8) {
+    /// Waits before the next round. The client pauses by itself for as long as it was asked to; this keeps a
+    /// run that is told "not before" from asking again and again, and still notices a request to stop.
+    async fn back_off(&self, sends: u8, asked: Duration) {
+        const LONGEST: Duration = Duration::from_secs(5);
+        let mut wait = asked.min(LONGEST);
         if sends >= 2 {
             let step = 100u64 << sends.min(6);
-            let wait = step + self.ports.entropy.up_to(step);
-            self.ports
-                .clock
-                .sleep(std::time::Duration::from_millis(wait))
-                .await;
+            wait = wait.max(Duration::from_millis(step + self.ports.entropy.up_to(step)));
+        }
+        if !wait.is_zero() {
+            self.ports.clock.sleep(wait).await;
         }
     }
 

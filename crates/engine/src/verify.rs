@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::identity::{Identity, Key, SyncKey};
-use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::Item;
 use syncbridge_domain::row::{Presence, SourceRow};
@@ -144,11 +144,12 @@ impl<W: World> Session<'_, W> {
         let gone: Vec<Identity> = there.keys().copied().collect();
         let states = self.ports.ledger.rows(&gone).await?;
         for (identity, state) in gone.into_iter().zip(states) {
-            report.orphans += 1;
-            if state.is_some_and(|row| row.state != syncbridge_domain::ledger::LedgerState::Live) {
-                report.explained += 1;
+            if state.is_some_and(|row| row.state != LedgerState::Live) {
+                report.kept += 1;
+            } else {
+                report.orphans += 1;
+                example(report, "orphan", identity, None, Vec::new());
             }
-            example(report, "orphan", identity, None, Vec::new());
         }
         Ok(())
     }

@@ -43,11 +43,13 @@ pub enum ProblemCode {
     OpensLater,
     /// One kind and name described twice.
     DuplicateDocument,
+    /// A document refers to one that is neither stored nor given.
+    UnknownReference,
 }
 
 impl ProblemCode {
     /// Every code, for documentation and tests.
-    pub const ALL: [ProblemCode; 12] = [
+    pub const ALL: [ProblemCode; 13] = [
         ProblemCode::Syntax,
         ProblemCode::TooLarge,
         ProblemCode::YamlFeature,
@@ -60,6 +62,7 @@ impl ProblemCode {
         ProblemCode::Contradiction,
         ProblemCode::OpensLater,
         ProblemCode::DuplicateDocument,
+        ProblemCode::UnknownReference,
     ];
 
     /// The stable code, `manifest.…`.
@@ -78,6 +81,7 @@ impl ProblemCode {
             ProblemCode::Contradiction => "manifest.contradiction",
             ProblemCode::OpensLater => "manifest.opens_later",
             ProblemCode::DuplicateDocument => "manifest.duplicate_document",
+            ProblemCode::UnknownReference => "manifest.unknown_reference",
         }
     }
 }

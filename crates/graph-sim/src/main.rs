@@ -1,0 +1,177 @@
+//! The simulator as a program.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono_tz::Tz;
+use clap::{Parser, ValueEnum};
+use syncbridge_graph_sim::server::Server;
+use syncbridge_graph_sim::{Behaviour, Client, FaultRule, Options, Profile, QuotaModel, Tenant};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether quotas are enforced.
+#[derive(Clone, Copy, ValueEnum)]
+enum ProfileName {
+    /// Count resource units, never throttle.
+    Unlimited,
+    /// The documented limits of --licenses.
+    Documented,
+}
+
+/// How quotas are measured.
+#[derive(Clone, Copy, ValueEnum)]
+enum QuotaName {
+    /// Windows aligned to the clock.
+    Fixed,
+    /// The last minute, day, five minutes.
+    Sliding,
+    /// A bucket that refills evenly.
+    Bucket,
+}
+
+const FAULT_HELP: &str = "\
+FAULTS
+  --fault KIND[,KEY=VALUE]...   or   --fault '{\"kind\": …}' (JSON); may be repeated, the first rule that strikes wins.
+
+  kinds
+    lost_answer          takes effect, then the connection is cut (status=504: is answered with that instead;
+                         inside a batch always a status)
+    lost_before          the connection is cut before it takes effect (inside a batch: 504)
+    server_error         status=500|502|503|504 body=json|html|empty applied=true|false retry_after=…
+    throttle             429 (status=503) retry_after=SECONDS (also 0.249) | date:SECONDS | missing
+    refuse               400: status=… code=… message=…
+    hang                 millis=N; applied=true: takes effect, then waits; else waits, then takes effect
+    new_list_not_found   millis=N: lists younger than this answer 404
+    precondition         412 without cause
+    resync               delta tokens answer 410 (without_location=true: without the Location header)
+    delta_duplicate      an older copy of each item comes first in a page of changes
+    unauthorized         401, as for an expired token
+
+  which requests
+    on=a|b               create patch delete item_get items versions delta list_get lists list_create list_update
+                         list_delete column_get columns column_create column_update column_delete site batch token;
+                         groups any, read, write; methods GET POST PATCH DELETE. Default: all but batch and token.
+    list=NAME|ID         one list
+    field=F              items with a value in F; with equals=V, in=V|W or one_in=N (chosen by a hash of the value)
+
+  how often
+    probability=P  every=N  after=N  times=N
+
+EXAMPLES
+  graph-sim --listen 127.0.0.1:8700 --client demo:secret --site demo
+  graph-sim --profile documented --quota sliding --fault throttle,on=batch,probability=0.05,retry_after=0.249
+  graph-sim --fault lost_answer,on=create,every=20 --fault refuse,field=SyncBridgeKey,one_in=100
+";
+
+/// Simulates Microsoft Graph for SharePoint lists: Graph at /v1.0, tokens at /{tenant}/oauth2/v2.0/token, controls
+/// at /_sim/, a page for people at /. Holds everything in memory.
+#[derive(Parser)]
+#[command(name = "graph-sim", version, after_long_help = FAULT_HELP)]
+struct Arguments {
+    /// Address and port; port 0 takes a free one. The line "listening on http://ADDR" tells when it is ready.
+    #[arg(long, default_value = "127.0.0.1:8700", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Whether quotas are enforced.
+    #[arg(long, value_enum, default_value = "unlimited")]
+    profile: ProfileName,
+    /// How quotas are measured.
+    #[arg(long, value_enum, default_value = "fixed")]
+    quota: QuotaName,
+    /// Bought licences: they set the limits.
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    licenses: u64,
+    /// Milliseconds each request takes; a batch takes them per request it holds, four at a time.
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    latency: u64,
+    /// Decides ids, orders and which faults strike.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+    /// A fault rule; see FAULTS in --help.
+    #[arg(long, value_name = "SPEC", value_parser = FaultRule::parse)]
+    fault: Vec<FaultRule>,
+    /// A site below /sites/; may be repeated. The root site always exists.
+    #[arg(long, value_name = "NAME", default_values_t = ["demo".to_owned()])]
+    site: Vec<String>,
+    /// Time zone of the sites, such as Europe/Berlin: date-only values are its midnights.
+    #[arg(long, value_name = "TZ", default_value = "UTC")]
+    site_time_zone: Tz,
+    /// The directory's name in token URLs.
+    #[arg(long, value_name = "NAME", default_value = "contoso")]
+    tenant: String,
+    /// Host name of the sites.
+    #[arg(long, value_name = "HOST", default_value = "contoso.sharepoint.com")]
+    hostname: String,
+    /// An application and its secret; may be repeated.
+    #[arg(long, value_name = "ID:SECRET", value_parser = client, default_values = ["sim-client:sim-secret"])]
+    client: Vec<Client>,
+    /// Behaviours without good evidence, as a JSON object with the names of the library's `Behaviour`, such as
+    /// {"duplicate": [400, "invalidRequest"], "versions_kept": 0}.
+    #[arg(long, value_name = "JSON", value_parser = Behaviour::parse, default_value = "{}")]
+    behaviour: Behaviour,
+    /// Life of a token in seconds.
+    #[arg(long, default_value_t = 3_599, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
+    token_seconds: i64,
+}
+
+fn client(text: &str) -> Result<Client, String> {
+    match text.split_once(':') {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(Client {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+        }),
+        _ => Err("write it as ID:SECRET".to_owned()),
+    }
+}
+
+impl Arguments {
+    fn options(self) -> Options {
+        Options {
+            seed: self.seed,
+            tenant: self.tenant,
+            hostname: self.hostname,
+            sites: self.site,
+            time_zone: self.site_time_zone,
+            clients: self.client,
+            profile: match self.profile {
+                ProfileName::Unlimited => Profile::Unlimited,
+                ProfileName::Documented => Profile::Documented,
+            },
+            quota: match self.quota {
+                QuotaName::Fixed => QuotaModel::Fixed,
+                QuotaName::Sliding => QuotaModel::Sliding,
+                QuotaName::Bucket => QuotaModel::Bucket,
+            },
+            licenses: self.licenses,
+            latency: Duration::from_millis(self.latency),
+            token_seconds: self.token_seconds,
+            faults: self.fault,
+            behaviour: self.behaviour,
+            ..Options::default()
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let listen = arguments.listen;
+    let tenant = Tenant::new(arguments.options()).map_err(anyhow::Error::msg)?;
+    // The signals are caught before anybody is told that the program is ready.
+    let mut terminate = signal(SignalKind::terminate()).context("catching SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("catching SIGINT")?;
+    let server = Server::bind(listen, tenant)
+        .await
+        .with_context(|| format!("cannot listen at {listen}: choose another address with --listen"))?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "listening on http://{}", server.address()?)?;
+    stdout.flush()?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server.serve(stop).await.context("serving")
+}

@@ -1,0 +1,155 @@
+//! A tenant with a client that has its token, for tests to talk to.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use syncbridge_graph_sim::{Answer, Behaviour, FaultRule, Method, Options, Request, Response, Tenant};
+
+pub(crate) struct Sim {
+    pub(crate) tenant: Tenant,
+    pub(crate) now: DateTime<Utc>,
+    token: String,
+}
+
+/// The site that tests use.
+pub(crate) const SITE: &str = "/v1.0/sites/contoso.sharepoint.com:/sites/demo";
+
+impl Sim {
+    pub(crate) fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    pub(crate) fn behaving(behaviour: Behaviour) -> Self {
+        Self::with(Options {
+            behaviour,
+            ..Options::default()
+        })
+    }
+
+    pub(crate) fn failing(rules: &[&str]) -> Self {
+        let mut sim = Self::new();
+        sim.faults(rules);
+        sim
+    }
+
+    pub(crate) fn with(options: Options) -> Self {
+        let client = options.clients[0].clone();
+        let mut tenant = Tenant::new(options).unwrap();
+        let now: DateTime<Utc> = "2026-06-03T15:07:35Z".parse().unwrap();
+        let answer = tenant.handle(token_request(&client.id, &client.secret), now);
+        let body = answer.response.json().unwrap();
+        let token = body["access_token"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no token: {body}"))
+            .to_owned();
+        Self { tenant, now, token }
+    }
+
+    pub(crate) fn faults(&mut self, rules: &[&str]) {
+        self.tenant
+            .set_faults(rules.iter().map(|rule| FaultRule::parse(rule).unwrap()).collect())
+            .unwrap();
+    }
+
+    pub(crate) fn pass(&mut self, seconds: i64) {
+        self.now += TimeDelta::seconds(seconds);
+    }
+
+    /// Sends a request with the token.
+    pub(crate) fn send(&mut self, request: Request) -> Answer {
+        let request = request.header("Authorization", format!("Bearer {}", self.token));
+        self.tenant.handle(request, self.now)
+    }
+
+    pub(crate) fn call(&mut self, method: &str, path: &str, body: Value) -> Response {
+        self.send(request(method, path, &body)).response
+    }
+
+    pub(crate) fn get(&mut self, path: &str) -> Response {
+        self.call("GET", path, Value::Null)
+    }
+
+    /// The JSON of a GET that must succeed.
+    pub(crate) fn read(&mut self, path: &str) -> Value {
+        let response = self.get(path);
+        let body = response.json().unwrap_or_default();
+        assert_eq!(response.status, 200, "GET {path}: {body}");
+        body
+    }
+
+    /// Makes a list and answers its path.
+    pub(crate) fn list(&mut self, name: &str, columns: Value) -> String {
+        let body = json!({ "displayName": name, "columns": columns, "list": { "template": "genericList" } });
+        let response = self.call("POST", &format!("{SITE}:/lists"), body);
+        let body = response.json().unwrap();
+        assert_eq!(response.status, 201, "{body}");
+        format!("{SITE}:/lists/{}", body["id"].as_str().unwrap())
+    }
+
+    /// Makes an item that must be accepted and answers its JSON.
+    pub(crate) fn item(&mut self, list: &str, fields: Value) -> Value {
+        let response = self.call("POST", &format!("{list}/items"), json!({ "fields": fields }));
+        let body = response.json().unwrap();
+        assert_eq!(response.status, 201, "{body}");
+        body
+    }
+
+    /// Asks the simulator's own controls.
+    pub(crate) fn control(&mut self, method: &str, path: &str, body: Value) -> Response {
+        self.tenant
+            .handle(request(method, &format!("/_sim/{path}"), &body), self.now)
+            .response
+    }
+
+    /// How many items a list holds, by the simulator's own count.
+    pub(crate) fn count(&mut self, list: &str) -> u64 {
+        let id = list.rsplit('/').next().unwrap().to_owned();
+        let raw = self
+            .control("GET", &format!("lists/{id}/items"), Value::Null)
+            .json()
+            .unwrap();
+        raw["count"].as_u64().unwrap()
+    }
+
+    pub(crate) fn batch(&mut self, requests: Value) -> Response {
+        self.call("POST", "/v1.0/$batch", json!({ "requests": requests }))
+    }
+}
+
+pub(crate) fn request(method: &str, path: &str, body: &Value) -> Request {
+    let request = Request::new(Method::parse(method), path);
+    if body.is_null() {
+        request
+    } else {
+        request.json(body)
+    }
+}
+
+pub(crate) fn token_request(id: &str, secret: &str) -> Request {
+    token_form(&format!(
+        "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=https%3A%2F%2Fgraph.microsoft.com%2F.default"
+    ))
+}
+
+pub(crate) fn token_form(form: &str) -> Request {
+    let mut request = Request::new(Method::Post, "/contoso/oauth2/v2.0/token")
+        .header("Content-Type", "application/x-www-form-urlencoded");
+    request.body = form.to_owned().into();
+    request
+}
+
+/// Status and error code of a refusal.
+pub(crate) fn refusal(response: &Response) -> (u16, String) {
+    let body = response.json().unwrap_or_default();
+    (
+        response.status,
+        body["error"]["code"].as_str().unwrap_or_default().to_owned(),
+    )
+}
+
+/// The message of a refusal.
+pub(crate) fn message(response: &Response) -> String {
+    response.json().unwrap_or_default()["error"]["message"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}

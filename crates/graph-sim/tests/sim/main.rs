@@ -1,0 +1,24 @@
+//! The simulator as its clients see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "clippy.toml allows them in test functions; the functions those share are test code as well"
+)]
+
+mod auth;
+mod batch;
+mod columns;
+mod control;
+mod delta;
+mod faults;
+mod harness;
+mod items;
+mod pages;
+mod quota;
+mod server;
+mod shapes;
+mod sites;
+mod values;

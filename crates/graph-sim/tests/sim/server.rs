@@ -1,0 +1,169 @@
+//! The program over real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// A running simulator, ended with the test.
+struct Program {
+    child: Child,
+    address: String,
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_graph-sim"))
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let address = line
+            .trim()
+            .strip_prefix("listening on http://")
+            .unwrap()
+            .to_owned();
+        Self { child, address }
+    }
+
+    /// Sends one request on a connection of its own; `None` if the connection ends without an answer.
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let length = body.len();
+        let host = &self.address;
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+        )
+        .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    fn token(&self) -> String {
+        let form = "grant_type=client_credentials&client_id=c&client_secret=s&scope=x/.default";
+        let (status, body) = self.send("POST", "/contoso/oauth2/v2.0/token", "", form).unwrap();
+        assert_eq!(status, 200, "{body}");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        format!(
+            "Authorization: Bearer {}\r\nContent-Type: application/json\r\n",
+            body["access_token"].as_str().unwrap()
+        )
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+const LISTS: &str = "/v1.0/sites/root/lists";
+
+#[test]
+fn the_program_serves_cuts_connections_and_ends_on_a_signal() {
+    let mut program = Program::start(&["--client", "c:s", "--fault", "lost_answer,on=create,times=1"]);
+    let headers = program.token();
+    let (status, body) = program
+        .send("POST", LISTS, &headers, r#"{"displayName":"L"}"#)
+        .unwrap();
+    assert_eq!(status, 201, "{body}");
+    let items = format!("{LISTS}/L/items");
+    assert_eq!(
+        program.send("POST", &items, &headers, r#"{"fields":{}}"#),
+        None,
+        "the answer should be lost"
+    );
+    let (status, body) = program.send("GET", &items, &headers, "").unwrap();
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, body["value"].as_array().unwrap().len()), (200, 1));
+    let context = body["@odata.context"].as_str().unwrap();
+    assert!(
+        context.starts_with(&format!("http://{}/v1.0/", program.address)),
+        "{context}"
+    );
+    assert_eq!(program.send("GET", "/", "", "").unwrap().0, 200);
+    let id = program.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let ended = loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(Instant::now() < deadline, "the program did not end");
+        std::thread::yield_now();
+    };
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn a_held_request_takes_effect_although_its_client_is_gone() {
+    let program = Program::start(&["--client", "c:s", "--fault", "hang,on=create,millis=300"]);
+    let headers = program.token();
+    program
+        .send("POST", LISTS, &headers, r#"{"displayName":"L"}"#)
+        .unwrap();
+    let mut stream = TcpStream::connect(&program.address).unwrap();
+    let body = r#"{"fields":{}}"#;
+    write!(
+        stream,
+        "POST {LISTS}/L/items HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n{headers}\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let control = |path: &str| -> Value {
+        serde_json::from_str(&program.send("GET", path, "", "").unwrap().1).unwrap()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let wait_until = |done: &dyn Fn() -> bool, what: &str| {
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}");
+        }
+    };
+    wait_until(
+        &|| control("/_sim/faults")["faults"][0]["hits"] == 1,
+        "the request never arrived",
+    );
+    drop(stream);
+    let landed = || control("/_sim/lists/L/items")["count"] == 1;
+    wait_until(&landed, "the held request never took effect");
+}
+
+#[test]
+fn wrong_arguments_say_what_is_wrong() {
+    for (arguments, part) in [
+        (&["--fault", "explode"][..], "unknown variant"),
+        (&["--client", "nosecret"], "ID:SECRET"),
+        (&["--site-time-zone", "Moon/Crater"], "Moon/Crater"),
+        (&["--quota", "round"], "fixed"),
+        (&["--behaviour", "{\"speed\": 1}"], "unknown field"),
+        (&["--site", "a", "--site", "a"], "unique"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_graph-sim"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !output.status.success() && text.contains(part),
+            "{arguments:?}: {text}"
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! The durable memory of one definition: agreement, effects, dirty rows, quarantine, conflicts, cursor.
+//!
+//! Every writing method opens one transaction, checks the writer's lease in it ([`crate::leases`]) and writes
+//! all it was given or nothing. Bulk statements take arrays (`UNNEST`), [`BATCH`] rows at a time, subjects in
+//! the order of their identities, so that two writers wait for each other instead of deadlocking.
+
+use std::future::Future;
+use std::time::Duration;
+
+use syncbridge_domain::effect::Fence;
+use syncbridge_domain::identity::{Identity, Key};
+use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
+use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_secrets::{DataKey, Keyring};
+use tokio::time::timeout;
+
+use crate::definitions;
+use crate::error::{Error, Result};
+use crate::leases;
+use crate::store::{MetaStore, Transaction};
+
+mod admit;
+mod adopt;
+mod agreement;
+mod conflicts;
+mod cursor;
+mod dirty;
+mod history;
+mod quarantine;
+mod reads;
+mod settle;
+mod unsettled;
+mod values;
+
+pub use conflicts::OverriddenEdit;
+pub use history::{HistoryEntry, history};
+pub use quarantine::{QuarantineEntry, count_quarantined, list_quarantine};
+pub use settle::{Settlement, Verdict};
+
+/// Rows in one statement.
+pub(crate) const BATCH: usize = 2_000;
+
+/// The memory of one definition.
+#[derive(Debug)]
+pub struct DefinitionStore {
+    store: MetaStore,
+    workspace: WorkspaceId,
+    definition: DefinitionId,
+    list_id: String,
+    data_key: DataKey,
+    patience: Duration,
+}
+
+impl DefinitionStore {
+    /// Opens the memory of a definition whose list is known.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotProvisioned`]; [`Error::Open`] under another master key.
+    pub async fn open(store: &MetaStore, ring: &Keyring, definition: DefinitionId) -> Result<Self> {
+        let mut connection = store.acquire().await?;
+        let found = definitions::get(&mut connection, definition).await?;
+        let list = found.list.ok_or(Error::NotProvisioned { name: found.name })?;
+        let data_key = definitions::data_key(&mut connection, ring, definition).await?;
+        Ok(Self::new(
+            store.clone(),
+            found.workspace,
+            definition,
+            list.list,
+            data_key,
+        ))
+    }
+
+    /// The memory of a definition from its parts.
+    #[must_use]
+    pub fn new(
+        store: MetaStore,
+        workspace: WorkspaceId,
+        definition: DefinitionId,
+        list_id: String,
+        data_key: DataKey,
+    ) -> Self {
+        let patience = store.patience();
+        Self {
+            store,
+            workspace,
+            definition,
+            list_id,
+            data_key,
+            patience,
+        }
+    }
+
+    /// The definition.
+    #[must_use]
+    pub fn definition(&self) -> DefinitionId {
+        self.definition
+    }
+
+    /// Opens a transaction in which the fence holds until it ends.
+    async fn begin(&self, fence: Fence) -> Result<Transaction> {
+        if fence.definition != self.definition {
+            return Err(Error::WrongFence {
+                definition: self.definition,
+                given: fence.definition,
+            });
+        }
+        let mut tx = self.store.begin().await?;
+        leases::check(&mut tx, fence).await?;
+        Ok(tx)
+    }
+
+    /// The server bounds each statement; this bounds a connection on which nobody answers any more. What was
+    /// not committed by then is rolled back when the connection is dropped.
+    async fn timed<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match timeout(self.patience, Box::pin(work)).await {
+            Ok(done) => done,
+            Err(_) => Err(Error::Unavailable {
+                reason: format!("no answer within {} s", self.patience.as_secs()),
+            }),
+        }
+    }
+}
+
+/// Bytes of identities, for a `bytea[]` parameter.
+fn bytes<'a>(ids: impl IntoIterator<Item = &'a Identity>) -> Vec<&'a [u8]> {
+    ids.into_iter()
+        .map(|identity| identity.as_bytes().as_slice())
+        .collect()
+}
+
+fn identity(bytes: &[u8]) -> Result<Identity> {
+    bytes
+        .try_into()
+        .map(Identity::from_bytes)
+        .map_err(|_| Error::Damaged { what: "identity" })
+}
+
+fn key(bytes: Vec<u8>) -> Result<Key> {
+    Key::from_bytes(bytes).map_err(|_| Error::Damaged { what: "key" })
+}
+
+/// An entry for the history that is not written by closing an effect.
+struct Adopted<'a> {
+    row: &'a LedgerRow,
+}
+
+/// How a closed effect is remembered.
+struct Closing<'a> {
+    effect: EffectId,
+    identity: Identity,
+    outcome: &'static str,
+    row: Option<&'a LedgerRow>,
+    request_id: Option<&'a str>,
+    run: RunId,
+}

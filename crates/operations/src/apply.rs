@@ -1,0 +1,203 @@
+//! `apply`: takes documents as the wished state. All or nothing: every document is checked, and definitions
+//! are tried against their table and list, before the first one is stored.
+
+use serde::Serialize;
+use serde_json::json;
+use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec};
+use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
+
+use crate::Operations;
+use crate::access::SealedAs;
+use crate::actor::Actor;
+use crate::definition;
+use crate::error::{Error, Result};
+use crate::ports::{ListState, ListWish};
+use crate::shelf::Shelf;
+
+/// What applying one document did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// `created`, `changed` or `unchanged`.
+    pub change: &'static str,
+    /// What the list will need, for definitions.
+    pub list: Option<ListState>,
+}
+
+impl Operations {
+    /// Applies documents.
+    ///
+    /// # Errors
+    /// References that lead nowhere, tables, columns or lists that do not fit; nothing is stored then.
+    pub async fn apply(&self, actor: &Actor, given: &[Located<Document>]) -> Result<Vec<Applied>> {
+        let mut connection = self.store.acquire().await?;
+        let mut shelf = Shelf::load(&mut connection, self.workspace).await?;
+        let problems = shelf.overlay(given);
+        if !problems.is_empty() {
+            return Err(Error::Documents(problems));
+        }
+        let mut lists = Vec::with_capacity(given.len());
+        for located in given {
+            lists.push(match &located.value.spec {
+                Spec::SyncDefinition(spec) => {
+                    let name = located.value.name.as_str();
+                    Some(self.check_definition(&mut connection, &shelf, name, spec).await?)
+                }
+                _ => None,
+            });
+        }
+        drop(connection);
+        let mut order: Vec<usize> = (0..given.len()).collect();
+        order.sort_by_key(|at| given[*at].value.kind());
+        let mut tx = self.store.begin().await?;
+        let mut applied = Vec::with_capacity(given.len());
+        for at in order {
+            let document = &given[at].value;
+            let change = self.put(&mut tx, actor, document).await?;
+            applied.push(Applied {
+                kind: document.kind().name(),
+                name: document.name.as_str().to_owned(),
+                change: word(change),
+                list: lists[at].take(),
+            });
+        }
+        tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;
+        Ok(applied)
+    }
+
+    /// Tries a definition against both sides without writing anything.
+    async fn check_definition(
+        &self,
+        connection: &mut PgConnection,
+        shelf: &Shelf,
+        name: &str,
+        spec: &SyncDefinitionSpec,
+    ) -> Result<ListState> {
+        let source = self
+            .instance_access(connection, shelf, spec.database.as_str())
+            .await?;
+        let graph = self
+            .connection_access(connection, shelf, spec.connection.as_str())
+            .await?;
+        let table = self
+            .adapters
+            .describe_table(&source, &spec.source.schema, &spec.source.table)
+            .await?;
+        let mapping = definition::mapping(spec, &table)?;
+        definition::source_spec(spec, &table)?;
+        let known = definitions::find(connection, self.workspace, name)
+            .await
+            .ok()
+            .and_then(|d| d.list);
+        let wish = ListWish {
+            site: spec.target.site.to_string(),
+            name: &spec.target.list,
+            description: spec.target.description.clone().or(table.comment),
+            mapping: &mapping,
+            known: known.map(|list| list.list),
+        };
+        Ok(self.adapters.list_plan(&graph, wish).await?)
+    }
+
+    async fn put(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<Change> {
+        let name = document.name.as_str();
+        let json = document.spec_json();
+        let workspace = self.workspace;
+        let (id, mut change) = match &document.spec {
+            Spec::Application(_) => {
+                let stored = catalog::put_application(tx, workspace, name, &json, actor.name()).await?;
+                (stored.id.to_string(), stored.change)
+            }
+            Spec::Database(spec) => {
+                let application = catalog::find_application(tx, workspace, spec.application.as_str())
+                    .await?
+                    .id;
+                let stored =
+                    catalog::put_database(tx, workspace, Some(application), name, &json, actor.name())
+                        .await?;
+                (stored.id.to_string(), stored.change)
+            }
+            Spec::Instance(spec) => {
+                let database = catalog::find_database(tx, workspace, spec.database.as_str())
+                    .await?
+                    .id;
+                let stored =
+                    catalog::put_instance(tx, workspace, database, name, &json, actor.name()).await?;
+                (stored.id.to_string(), stored.change)
+            }
+            Spec::Connection(_) => {
+                let stored = connections::put(tx, workspace, name, &json, actor.name()).await?;
+                (stored.id.to_string(), stored.change)
+            }
+            Spec::SyncDefinition(spec) => {
+                let new = definitions::NewDefinition {
+                    workspace,
+                    name,
+                    namespace: &spec.namespace,
+                    spec: &json,
+                };
+                let stored = definitions::put(tx, &self.ring, new, actor.name()).await?;
+                (stored.id.to_string(), stored.change)
+            }
+        };
+        if self.keep_secret(tx, actor, document).await? && change == Change::Unchanged {
+            change = Change::Changed;
+        }
+        if change != Change::Unchanged {
+            let entry = audit::NewEntry {
+                actor: actor.name(),
+                action: word(change),
+                object_kind: document.kind().name(),
+                object_id: &id,
+                object_name: name,
+                detail: &json!({ "spec": json }),
+            };
+            audit::append(tx, workspace, entry).await?;
+        }
+        Ok(change)
+    }
+
+    /// Seals a secret that arrived in the document. Answers whether it is another one than before.
+    async fn keep_secret(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<bool> {
+        let name = document.name.as_str();
+        let sealed = match &document.spec {
+            Spec::Instance(spec) => SealedAs::of_instance(name, spec),
+            Spec::Connection(spec) => SealedAs::of_connection(name, spec),
+            _ => return Ok(false),
+        };
+        // An address or account that changed must not carry an older secret away.
+        sealed_secrets::drop_unless_bound(tx, self.workspace, &sealed.name, sealed.binding()).await?;
+        let Some((_, SecretRef::Value(value))) = document.secret() else {
+            return Ok(false);
+        };
+        let known =
+            sealed_secrets::open(tx, &self.ring, self.workspace, &sealed.name, sealed.binding()).await?;
+        use syncbridge_secrets::ExposeSecret as _;
+        if known.is_some_and(|known| known.expose_secret() == value.expose_secret()) {
+            return Ok(false);
+        }
+        sealed_secrets::put(
+            tx,
+            &self.ring,
+            self.workspace,
+            &sealed.name,
+            sealed.binding(),
+            value,
+            actor.name(),
+        )
+        .await?;
+        Ok(true)
+    }
+}
+
+/// How a change is called in answers and in the audit trail.
+pub(crate) fn word(change: Change) -> &'static str {
+    match change {
+        Change::Created => "created",
+        Change::Changed => "changed",
+        Change::Unchanged => "unchanged",
+    }
+}

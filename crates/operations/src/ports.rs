@@ -1,0 +1,106 @@
+//! What operations need from the outside. The binary implements it with the worker's functions.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::identity::HashKey;
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::run::{Progress, RunOutcome, RunSpec, TargetSpec};
+use syncbridge_domain::table::TableShape;
+use syncbridge_manifest::{Cloud, InstanceSpec};
+use syncbridge_secrets::{DataKey, SecretString};
+
+/// A boxed answer that can cross threads.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
+
+/// How to reach a database, with its password.
+#[derive(Clone, Debug)]
+pub struct InstanceAccess {
+    /// Address, role, TLS.
+    pub instance: InstanceSpec,
+    /// The password itself.
+    pub password: SecretString,
+    /// Content of the certificate authority's file, where one is named.
+    pub authority_pem: Option<Vec<u8>>,
+}
+
+/// How to reach a tenant, with its secret.
+#[derive(Clone, Debug)]
+pub struct ConnectionAccess {
+    /// Tenant id or domain.
+    pub tenant: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// The secret itself.
+    pub client_secret: SecretString,
+    /// Where Graph is.
+    pub cloud: Cloud,
+    /// Licences of the tenant.
+    pub licences: Option<u64>,
+}
+
+/// A list somebody wants.
+#[derive(Clone, Debug)]
+pub struct ListWish<'a> {
+    /// Site: `host:/path` or id.
+    pub site: String,
+    /// Name people see.
+    pub name: &'a str,
+    /// Shown beside the name.
+    pub description: Option<String>,
+    /// What travels.
+    pub mapping: &'a Mapping,
+    /// The list provisioned before.
+    pub known: Option<String>,
+}
+
+/// What provisioning would do, or did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ListState {
+    /// Where the list is, if it is there.
+    pub target: Option<TargetSpec>,
+    /// Address people open.
+    pub web_url: Option<String>,
+    /// Whether the list is (to be) made.
+    pub creates: bool,
+    /// Columns (to be) added to a list that is there.
+    pub columns: Vec<String>,
+}
+
+/// A run to be done now, in this process.
+pub struct RunJob<'a> {
+    /// What to do.
+    pub spec: &'a RunSpec,
+    /// The table.
+    pub source: InstanceAccess,
+    /// The tenant.
+    pub graph: ConnectionAccess,
+    /// Key of identities and hashes.
+    pub hash_key: HashKey,
+    /// Seals values of this definition.
+    pub data_key: DataKey,
+    /// Who wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// Set by whoever wants it to stop.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// Both sides and the runner.
+pub trait Adapters: Send + Sync {
+    /// What a table looks like.
+    fn describe_table<'a>(
+        &'a self,
+        access: &'a InstanceAccess,
+        schema: &'a str,
+        table: &'a str,
+    ) -> Answer<'a, TableShape>;
+    /// What provisioning would do; writes nothing.
+    fn list_plan<'a>(&'a self, access: &'a ConnectionAccess, wish: ListWish<'a>) -> Answer<'a, ListState>;
+    /// Makes the list or adds what it lacks.
+    fn provision<'a>(&'a self, access: &'a ConnectionAccess, wish: ListWish<'a>) -> Answer<'a, ListState>;
+    /// Runs a job and records how it ended.
+    fn run<'a>(&'a self, job: RunJob<'a>) -> Answer<'a, RunOutcome>;
+}

@@ -1,0 +1,235 @@
+//! `run`, `verify` and `plan`: one execution of a definition, in this process.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use serde::Serialize;
+use serde_json::json;
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::ids::{DefinitionId, RunId};
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::quota::Lane;
+use syncbridge_domain::run::{Progress, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, TargetSpec};
+use syncbridge_domain::table::TableShape;
+use syncbridge_manifest::SyncDefinitionSpec;
+use syncbridge_meta_store::{PgConnection, audit, definitions, hash_keys, runs};
+use uuid::Uuid;
+
+use crate::Operations;
+use crate::actor::Actor;
+use crate::definition;
+use crate::error::Result;
+use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
+use crate::shelf::Shelf;
+
+/// What is to be run.
+pub struct RunOrder<'a> {
+    /// Name of the definition.
+    pub name: &'a str,
+    /// What to do.
+    pub kind: RunKind,
+    /// What was asked beyond the definition.
+    pub options: RunOptions,
+    /// Who wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// Set by whoever wants it to stop.
+    pub cancel: Arc<AtomicBool>,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// The run.
+    pub run: RunId,
+    /// The definition.
+    pub definition: String,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// The list, where this call made or extended it.
+    pub provisioned: Option<ListState>,
+}
+
+/// Everything about a definition that a run needs.
+struct Prepared {
+    id: DefinitionId,
+    spec: SyncDefinitionSpec,
+    source: InstanceAccess,
+    graph: ConnectionAccess,
+    table: TableShape,
+    mapping: Mapping,
+    list: Option<TargetSpec>,
+}
+
+impl Operations {
+    /// Runs a definition and waits for the end.
+    ///
+    /// # Errors
+    /// What keeps the run from beginning; how it went is in the report.
+    pub async fn run(&self, actor: &Actor, order: RunOrder<'_>) -> Result<RunReport> {
+        let mut connection = self.store.acquire().await?;
+        let mut prepared = self.prepare(&mut connection, order.name).await?;
+        if prepared.spec.paused && order.kind == RunKind::Push {
+            return Err(paused(order.name).into());
+        }
+        let mut provisioned = None;
+        if prepared.list.is_none() {
+            if order.kind != RunKind::Push {
+                return Err(never_run(order.name).into());
+            }
+            provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
+        }
+        drop(connection);
+        let mut report = self.run_once(actor, &order, &prepared).await?;
+        // A column that was added to the mapping, or lost in the list: bring the list up to date and go on.
+        let lacks_column = report
+            .outcome
+            .failure
+            .as_ref()
+            .is_some_and(|failure| failure.code == COLUMN_UNKNOWN);
+        if lacks_column && order.kind == RunKind::Push && provisioned.is_none() {
+            let mut connection = self.store.acquire().await?;
+            provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
+            drop(connection);
+            report = self.run_once(actor, &order, &prepared).await?;
+        }
+        report.provisioned = provisioned;
+        Ok(report)
+    }
+
+    async fn prepare(&self, connection: &mut PgConnection, name: &str) -> Result<Prepared> {
+        let shelf = Shelf::load(connection, self.workspace).await?;
+        let spec = shelf.definition(name)?.clone();
+        let stored = definitions::find(connection, self.workspace, name).await?;
+        let source = self
+            .instance_access(connection, &shelf, spec.database.as_str())
+            .await?;
+        let graph = self
+            .connection_access(connection, &shelf, spec.connection.as_str())
+            .await?;
+        let table = self
+            .adapters
+            .describe_table(&source, &spec.source.schema, &spec.source.table)
+            .await?;
+        let mapping = definition::mapping(&spec, &table)?;
+        let list = stored.list.map(|list| TargetSpec {
+            site: list.site,
+            list: list.list,
+        });
+        Ok(Prepared {
+            id: stored.id,
+            spec,
+            source,
+            graph,
+            table,
+            mapping,
+            list,
+        })
+    }
+
+    async fn provision(
+        &self,
+        connection: &mut PgConnection,
+        actor: &Actor,
+        prepared: &mut Prepared,
+    ) -> Result<ListState> {
+        let wish = ListWish {
+            site: prepared.spec.target.site.to_string(),
+            name: &prepared.spec.target.list,
+            description: prepared
+                .spec
+                .target
+                .description
+                .clone()
+                .or_else(|| prepared.table.comment.clone()),
+            mapping: &prepared.mapping,
+            known: prepared.list.as_ref().map(|list| list.list.clone()),
+        };
+        let state = self.adapters.provision(&prepared.graph, wish).await?;
+        if let Some(target) = &state.target {
+            let list = definitions::ProvisionedList {
+                site: target.site.clone(),
+                list: target.list.clone(),
+            };
+            definitions::set_list(connection, prepared.id, &list, actor.name()).await?;
+            prepared.list = Some(target.clone());
+        }
+        Ok(state)
+    }
+
+    async fn run_once(&self, actor: &Actor, order: &RunOrder<'_>, prepared: &Prepared) -> Result<RunReport> {
+        let Some(target) = prepared.list.clone() else {
+            return Err(never_run(order.name).into());
+        };
+        let run = RunId::from_uuid(Uuid::now_v7());
+        let spec = RunSpec {
+            schema: SPEC_SCHEMA,
+            workspace: self.workspace,
+            definition: prepared.id,
+            definition_name: order.name.to_owned(),
+            run,
+            kind: order.kind,
+            namespace: prepared.spec.namespace.clone(),
+            source: definition::source_spec(&prepared.spec, &prepared.table)?,
+            target,
+            mapping: prepared.mapping.clone(),
+            policies: prepared.spec.policies,
+            limits: prepared.spec.limits,
+            lane: match order.kind {
+                RunKind::Push => Lane::Interactive,
+                RunKind::Verify | RunKind::Plan => Lane::Verification,
+            },
+            options: order.options,
+        };
+        let mut tx = self.store.begin().await?;
+        let hash_key = hash_keys::get_or_create(&mut tx, &self.ring, self.workspace, actor.name()).await?;
+        let data_key = definitions::data_key(&mut tx, &self.ring, prepared.id).await?;
+        runs::create(&mut tx, &spec, actor.name()).await?;
+        let entry = audit::NewEntry {
+            actor: actor.name(),
+            action: "run",
+            object_kind: "SyncDefinition",
+            object_id: &prepared.id.to_string(),
+            object_name: order.name,
+            detail: &json!({ "run": run, "kind": order.kind.name(), "options": order.options }),
+        };
+        audit::append(&mut tx, self.workspace, entry).await?;
+        tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;
+        let job = RunJob {
+            spec: &spec,
+            source: prepared.source.clone(),
+            graph: prepared.graph.clone(),
+            hash_key,
+            data_key,
+            progress: order.progress,
+            cancel: order.cancel.clone(),
+        };
+        let outcome = self.adapters.run(job).await?;
+        Ok(RunReport {
+            run,
+            definition: order.name.to_owned(),
+            outcome,
+            provisioned: None,
+        })
+    }
+}
+
+/// Code of a mapped column that the list does not have, as the Graph client says it.
+const COLUMN_UNKNOWN: &str = "graph.column_unknown";
+
+fn paused(name: &str) -> Failure {
+    Failure::new(
+        Scope::List,
+        "run.paused",
+        format!("definition `{name}` is paused"),
+        "set `spec.paused: false` and apply it, then run it again",
+    )
+}
+
+fn never_run(name: &str) -> Failure {
+    Failure::new(
+        Scope::List,
+        "run.no_list",
+        format!("definition `{name}` has no list yet"),
+        format!("run it once: `syncbridge run {name}` makes the list and copies the table"),
+    )
+}

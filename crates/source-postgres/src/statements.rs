@@ -1,0 +1,323 @@
+//! The statements of one opened table, written once.
+//!
+//! Pages go on by row comparison, `(watermark, k1, k2) > ($2, $3, $4)`: the comparison takes place in the
+//! columns' own types and collations, in which `ORDER BY` sorts too, so a page begins exactly where the last
+//! one ended, and an index in that order serves both. Parameters travel as text and are cast to the column's
+//! type without its length, since a cast to `varchar(3)` would cut. A parameter has no collation of its own,
+//! so the column's decides.
+
+use syncbridge_domain::pg_type::PgType;
+
+use crate::sql::{CastName, Identifier, Sql};
+
+/// A column that takes part in statements.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    pub(crate) name: Identifier,
+    pub(crate) cast: CastName,
+    pub(crate) pg_type: PgType,
+}
+
+/// Statements over a watermark column.
+#[derive(Debug)]
+pub(crate) struct WatermarkStatements {
+    /// `$1` limit.
+    pub(crate) first: Sql,
+    /// `$1` limit, `$2` watermark, which is included.
+    pub(crate) from: Sql,
+    /// `$1` limit, `$2` watermark, `$3…` key.
+    pub(crate) behind: Sql,
+    /// `$1` limit.
+    pub(crate) null_first: Sql,
+    /// `$1` limit, `$2…` key.
+    pub(crate) null_next: Sql,
+    /// `$1` bound, where there is one.
+    pub(crate) ceiling: Sql,
+    pub(crate) ceiling_takes_bound: bool,
+}
+
+/// All statements of one opened table. Pages select the key's texts, the cells, and the watermark if there
+/// is one.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    /// `$1` limit.
+    pub(crate) key_first: Sql,
+    /// `$1` limit, `$2…` key.
+    pub(crate) key_next: Sql,
+    /// `$1…` one array of texts a key column; selects the ordinal first.
+    pub(crate) by_keys: Sql,
+    /// Whether a row without a complete key exists.
+    pub(crate) null_key: Sql,
+    /// The planner's view of the whole table.
+    pub(crate) count_plan: Sql,
+    pub(crate) watermark: Option<WatermarkStatements>,
+}
+
+impl Statements {
+    pub(crate) fn new(
+        [schema, table]: [&Identifier; 2],
+        key: &[Column],
+        cells: &[Column],
+        watermark: Option<&Column>,
+        cell_max_bytes: u32,
+    ) -> Self {
+        let mut relation = Sql::default();
+        relation.name(schema).text(".").name(table).text(" AS t");
+        let mut from = Sql::new(" FROM ");
+        from.append(&relation);
+        let writer = Writer {
+            relation,
+            from,
+            key,
+            cells,
+            watermark,
+            cell_max_bytes,
+        };
+        Self {
+            key_first: writer.page(&Sql::default(), None),
+            key_next: writer.page(&writer.behind(None, 2), None),
+            by_keys: writer.by_keys(),
+            null_key: writer.null_key(),
+            count_plan: writer.count_plan(),
+            watermark: watermark.map(|column| writer.watermark(column)),
+        }
+    }
+
+    /// First pages with `EXPLAIN`: planning them checks everything but the values.
+    pub(crate) fn rehearsal(&self) -> Vec<Sql> {
+        let pages = [Some(&self.key_first), self.watermark.as_ref().map(|w| &w.first)];
+        pages
+            .into_iter()
+            .flatten()
+            .map(|page| {
+                let mut sql = Sql::new("EXPLAIN ");
+                sql.append(page);
+                sql
+            })
+            .collect()
+    }
+}
+
+struct Writer<'a> {
+    /// `"schema"."table" AS t`.
+    relation: Sql,
+    /// The same behind `FROM`.
+    from: Sql,
+    key: &'a [Column],
+    cells: &'a [Column],
+    watermark: Option<&'a Column>,
+    cell_max_bytes: u32,
+}
+
+impl Writer<'_> {
+    /// Key texts, cells and watermark, all as text.
+    fn selected(&self) -> Sql {
+        let mut sql = Sql::default();
+        sql.list(", ", self.key, |sql, column| {
+            column_of_t(sql, column).text("::text");
+        });
+        for column in self.cells {
+            sql.text(", ");
+            self.cell(&mut sql, column);
+        }
+        if let Some(column) = self.watermark {
+            sql.text(", ");
+            column_of_t(&mut sql, column).text("::text");
+        }
+        sql
+    }
+
+    fn cell(&self, sql: &mut Sql, column: &Column) {
+        let as_text = |sql: &mut Sql| {
+            column_of_t(sql, column).text("::text");
+        };
+        if !may_be_long(&column.pg_type) {
+            return as_text(sql);
+        }
+        sql.text("CASE WHEN pg_catalog.octet_length(");
+        as_text(sql);
+        sql.text(") > ")
+            .number(u64::from(self.cell_max_bytes))
+            .text(" THEN pg_catalog.left(");
+        as_text(sql);
+        // Characters take up to four bytes.
+        sql.text(", ")
+            .number(u64::from(self.cell_max_bytes / 4))
+            .text(") || ' [cut from ' || pg_catalog.octet_length(");
+        as_text(sql);
+        sql.text(") || ' bytes, MD5 ' || pg_catalog.md5(");
+        as_text(sql);
+        sql.text(") || ']' ELSE ");
+        as_text(sql);
+        sql.text(" END");
+    }
+
+    /// `SELECT … WHERE condition ORDER BY [first,] key LIMIT $1`.
+    fn page(&self, condition: &Sql, first: Option<&Column>) -> Sql {
+        let mut sql = Sql::new("SELECT ");
+        sql.append(&self.selected())
+            .append(&self.from)
+            .append(condition)
+            .text(" ORDER BY ");
+        sql.list(", ", first.into_iter().chain(self.key), |sql, column| {
+            column_of_t(sql, column);
+        });
+        sql.text(" LIMIT $1");
+        sql
+    }
+
+    /// ` WHERE ([first,] key) > ($n, …)`.
+    fn behind(&self, first: Option<&Column>, parameter: usize) -> Sql {
+        let mut sql = Sql::new(" WHERE ");
+        self.greater(&mut sql, first, parameter);
+        sql
+    }
+
+    fn greater(&self, sql: &mut Sql, first: Option<&Column>, parameter: usize) {
+        sql.text("(");
+        sql.list(", ", first.into_iter().chain(self.key), |sql, column| {
+            column_of_t(sql, column);
+        });
+        sql.text(") > (");
+        sql.list(
+            ", ",
+            first.into_iter().chain(self.key).enumerate(),
+            |sql, (at, column)| {
+                sql.parameter(parameter + at, &column.cast);
+            },
+        );
+        sql.text(")");
+    }
+
+    fn watermark(&self, column: &Column) -> WatermarkStatements {
+        let is_null = |text: &'static str| {
+            let mut sql = Sql::new(" WHERE ");
+            column_of_t(&mut sql, column).text(text);
+            sql
+        };
+        let mut at_least = Sql::new(" WHERE ");
+        column_of_t(&mut at_least, column)
+            .text(" >= ")
+            .parameter(2, &column.cast);
+        let mut null_next = is_null(" IS NULL AND ");
+        self.greater(&mut null_next, None, 2);
+        let (ceiling, ceiling_takes_bound) = self.ceiling(column);
+        WatermarkStatements {
+            first: self.page(&is_null(" IS NOT NULL"), Some(column)),
+            from: self.page(&at_least, Some(column)),
+            behind: self.page(&self.behind(Some(column), 2), Some(column)),
+            null_first: self.page(&is_null(" IS NULL"), None),
+            null_next: self.page(&null_next, None),
+            ceiling,
+            ceiling_takes_bound,
+        }
+    }
+
+    /// The largest watermark, held below a bound where the type knows time. Values that stand above all
+    /// others for ever (NaN, infinity) are no position: everything behind them would be skipped.
+    fn ceiling(&self, column: &Column) -> (Sql, bool) {
+        let zoned = column.pg_type == PgType::TimestampTz;
+        let mut sql = Sql::new("SELECT ");
+        if zoned {
+            sql.text("LEAST(");
+            column_of_t(&mut sql, column).text(", $1::text::timestamptz)::text");
+        } else {
+            column_of_t(&mut sql, column).text("::text");
+        }
+        sql.append(&self.from).text(" WHERE ");
+        column_of_t(&mut sql, column).text(" IS NOT NULL");
+        let bounded = match &column.pg_type {
+            PgType::Timestamp => " <= ($1::text::timestamptz AT TIME ZONE 'UTC')",
+            PgType::Date => " <= ($1::text::timestamptz AT TIME ZONE 'UTC')::date",
+            PgType::Float4 | PgType::Float8 | PgType::Numeric { .. } => "::text NOT IN ('NaN', 'Infinity')",
+            _ => "",
+        };
+        if !bounded.is_empty() {
+            sql.text(" AND ");
+            column_of_t(&mut sql, column).text(bounded);
+        }
+        sql.text(" ORDER BY ");
+        column_of_t(&mut sql, column).text(" DESC LIMIT 1");
+        (
+            sql,
+            zoned || matches!(column.pg_type, PgType::Timestamp | PgType::Date),
+        )
+    }
+
+    /// Keys travel as one array a column; the cast makes them values of the column's type, so that its
+    /// index serves.
+    fn by_keys(&self) -> Sql {
+        let mut sql = Sql::new("SELECT q.at, ");
+        sql.append(&self.selected()).text(" FROM (SELECT u.at");
+        for (at, column) in self.key.iter().enumerate() {
+            sql.text(", ");
+            key_value(&mut sql, at, column);
+            sql.text(" AS v").number(at as u64);
+        }
+        sql.text(" FROM ROWS FROM (");
+        sql.list(", ", 1..=self.key.len(), |sql, number| {
+            sql.text("pg_catalog.unnest($")
+                .number(number as u64)
+                .text("::text[])");
+        });
+        sql.text(") WITH ORDINALITY AS u(");
+        for at in 0..self.key.len() {
+            sql.text("k").number(at as u64).text(", ");
+        }
+        // OFFSET 0 keeps the casts out of the join's conditions, where they would be done once a row.
+        sql.text("at) OFFSET 0) AS q JOIN ");
+        sql.append(&self.relation).text(" ON ");
+        sql.list(" AND ", self.key.iter().enumerate(), |sql, (at, column)| {
+            column_of_t(sql, column).text(" = q.v").number(at as u64);
+        });
+        sql
+    }
+
+    fn null_key(&self) -> Sql {
+        let mut sql = Sql::new("SELECT EXISTS (SELECT");
+        sql.append(&self.from).text(" WHERE ");
+        sql.list(" OR ", self.key, |sql, column| {
+            column_of_t(sql, column).text(" IS NULL");
+        });
+        sql.text(")");
+        sql
+    }
+
+    fn count_plan(&self) -> Sql {
+        let mut sql = Sql::new("EXPLAIN (FORMAT JSON) SELECT 1");
+        sql.append(&self.from);
+        sql
+    }
+}
+
+fn column_of_t<'a>(sql: &'a mut Sql, column: &Column) -> &'a mut Sql {
+    sql.text("t.").name(&column.name)
+}
+
+/// A key's text as a value of the column's type.
+fn key_value(sql: &mut Sql, at: usize, column: &Column) {
+    let number = at as u64;
+    if matches!(column.pg_type, PgType::Enum { .. }) {
+        // A label that was renamed away is no value any more, and so no row's key: not an error, just absent.
+        sql.text("CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_enum AS e WHERE e.enumlabel = u.k")
+            .number(number)
+            .text(" AND e.enumtypid = pg_catalog.pg_typeof(NULL::")
+            .cast(&column.cast)
+            .text(")) THEN u.k")
+            .number(number)
+            .text("::")
+            .cast(&column.cast)
+            .text(" END");
+    } else {
+        sql.text("u.k").number(number).text("::").cast(&column.cast);
+    }
+}
+
+/// Whether a text of this type can exceed any sensible cell.
+fn may_be_long(pg_type: &PgType) -> bool {
+    match pg_type {
+        PgType::Text | PgType::Other { .. } => true,
+        PgType::Varchar { length } | PgType::Char { length } => length.is_none_or(|length| length > 10_000),
+        _ => false,
+    }
+}

@@ -1,0 +1,198 @@
+//! The command line: names, options and help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::Settings;
+
+/// Keeps PostgreSQL tables and SharePoint / Microsoft Lists the same, provably.
+#[derive(Parser)]
+#[command(
+    name = "syncbridge",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Start here: `syncbridge dev` runs everything on this machine with a sample company.\n\
+                        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done with quarantined or parked rows, \
+                        4 both sides differ, 5 refused."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Store documents as the wished state; checks everything before anything is stored
+    Apply(Files),
+    /// Show what applying documents would change
+    Diff(Files),
+    /// Say what a run would do: rows to create, change, delete, values the list cannot hold, cost
+    Plan(Named),
+    /// Run a definition now and wait for the end
+    Run(RunArgs),
+    /// Compare table and list cell by cell; exit code 4 when they differ
+    Verify(Named),
+    /// Show one document, or all of a kind
+    Get(GetArgs),
+    /// List all documents of a kind
+    List(ListArgs),
+    /// Remove a stored document; lists and items stay as they are
+    Delete(DeleteArgs),
+    /// Show the newest runs
+    Runs(RunsArgs),
+    /// What both sides last agreed on
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+    /// Rows that cannot be applied now
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
+    /// Bring the meta-store's schema up to this version; safe to repeat and to run beside others
+    Migrate,
+    /// Run everything on this machine: private PostgreSQL, NATS and Graph simulator, a sample company
+    Dev(DevArgs),
+    /// Print a completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct Files {
+    /// Files or folders with documents (YAML or JSON); `-` reads standard input
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+pub(crate) struct Named {
+    /// Name of the definition
+    pub(crate) name: String,
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// Name of the definition
+    pub(crate) name: String,
+    /// Compare the whole table, which also finds deleted rows that a watermark cannot show
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Let so many deletes pass the guard
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_deletes: Option<u64>,
+    /// Forget how far the feed was read; the ledger stays, unchanged rows cost nothing
+    #[arg(long)]
+    pub(crate) reset_cursor: bool,
+    /// Write the table's values where row and item differ and nothing was ever agreed on
+    #[arg(long)]
+    pub(crate) approve: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct GetArgs {
+    /// Kind: application, database, instance, connection, definition
+    pub(crate) kind: String,
+    /// Name; all of the kind where absent
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ListArgs {
+    /// Kind: application, database, instance, connection, definition
+    pub(crate) kind: String,
+}
+
+#[derive(Args)]
+pub(crate) struct DeleteArgs {
+    /// Kind: application, database, instance, connection, definition
+    pub(crate) kind: String,
+    /// Name
+    pub(crate) name: String,
+    /// Also drop what is known of the items; they are then recognised by their sync key only
+    #[arg(long)]
+    pub(crate) drop_ledger: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct RunsArgs {
+    /// Name of a definition; all where absent
+    pub(crate) name: Option<String>,
+    /// How many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Show what is known of one row: item, version, agreed hashes, history, open writes
+    Show {
+        /// Name of the definition
+        name: String,
+        /// Values of the key columns in their order, as PostgreSQL prints them
+        #[arg(required = true)]
+        key: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum QuarantineCommand {
+    /// List rows with column, cause, fix and next attempt
+    List {
+        /// Name of the definition
+        name: String,
+        /// How many
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        limit: u32,
+    },
+}
+
+/// How the simulator treats load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum SimProfile {
+    /// Accounts resource units and never throttles
+    #[default]
+    Unlimited,
+    /// Throttles as documented for the smallest tenant
+    Documented,
+}
+
+#[derive(Args)]
+pub(crate) struct DevArgs {
+    /// Folder for the private servers' data; everything in it begins anew with each start
+    #[arg(long, default_value = ".syncbridge/dev", value_name = "FOLDER")]
+    pub(crate) data: PathBuf,
+    /// Sync your own database instead of the sample: postgres://user:password@host:port/database
+    #[arg(long, value_name = "URL", requires = "table")]
+    pub(crate) source: Option<String>,
+    /// The table of your own database, as schema.table
+    #[arg(long, value_name = "SCHEMA.TABLE", requires = "source")]
+    pub(crate) table: Option<String>,
+    /// A column that rises with every change; without it the whole table is compared each time
+    #[arg(long, value_name = "COLUMN", requires = "source")]
+    pub(crate) watermark: Option<String>,
+    /// Time zone of the site, for columns that hold days
+    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    pub(crate) time_zone: String,
+    /// Show the main job: first sync, changes by SQL, second sync, verify, a table of what it cost
+    #[arg(long)]
+    pub(crate) demo: bool,
+    /// End instead of staying up
+    #[arg(long)]
+    pub(crate) exit: bool,
+    /// Seconds between runs while it stays up
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) every: u64,
+    /// Milliseconds each simulated request takes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) latency: u64,
+    /// How the simulator treats load
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) profile: SimProfile,
+}

@@ -1,0 +1,30 @@
+//! `syncbridge apply -f`.
+
+use syncbridge_operations::Applied;
+
+use crate::cli::Files;
+use crate::commands::documents;
+use crate::exit::Exit;
+use crate::output;
+use crate::settings::Settings;
+
+pub(crate) async fn apply(settings: &Settings, files: &Files) -> anyhow::Result<Exit> {
+    let given = documents::read(&files.files)?;
+    let operations = settings.operations().await?;
+    let applied = operations.apply(&Settings::actor(), &given).await?;
+    output::show(settings.output, &applied, || table(&applied))?;
+    Ok(Exit::Done)
+}
+
+fn table(applied: &[Applied]) -> String {
+    let rows = applied.iter().map(|one| {
+        let list = match &one.list {
+            None => String::new(),
+            Some(list) if list.creates => "list will be made by the first run".to_owned(),
+            Some(list) if !list.columns.is_empty() => format!("columns to add: {}", list.columns.join(", ")),
+            Some(list) => list.web_url.clone().unwrap_or_default(),
+        };
+        vec![one.kind.to_owned(), one.name.clone(), one.change.to_owned(), list]
+    });
+    output::table(&["kind", "name", "", "list"], rows)
+}

@@ -1,0 +1,213 @@
+//! `syncbridge dev`: everything on one machine.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::json;
+use syncbridge_domain::run::{RunKind, RunOptions, RunState};
+use syncbridge_manifest::{Document, Located, Position, parse_all};
+use syncbridge_operations::{Error, Operations};
+use syncbridge_worker::{SourceAccess, TlsMode};
+
+use crate::cli::DevArgs;
+use crate::commands::dev_demo;
+use crate::commands::dev_stack::{Endpoint, Stack};
+use crate::commands::{run, verdict};
+use crate::exit::Exit;
+use crate::settings::Settings;
+
+/// The sample's definitions, as a person would write them.
+const DEFINITIONS: [(&str, &str); 4] = [
+    (
+        "docs/examples/people.yaml",
+        include_str!("../../../../docs/examples/people.yaml"),
+    ),
+    (
+        "docs/examples/projects.yaml",
+        include_str!("../../../../docs/examples/projects.yaml"),
+    ),
+    (
+        "docs/examples/contracts.yaml",
+        include_str!("../../../../docs/examples/contracts.yaml"),
+    ),
+    (
+        "docs/examples/tasks.yaml",
+        include_str!("../../../../docs/examples/tasks.yaml"),
+    ),
+];
+
+pub(crate) async fn dev(settings: &Settings, args: &DevArgs) -> anyhow::Result<Exit> {
+    eprintln!("starting a private PostgreSQL, NATS and Graph simulator …");
+    let stack = Stack::start(args).await?;
+    let settings = settings.for_dev(stack.database_url(), stack.master_key_file());
+    let store = settings.meta_store().await?;
+    store.migrate().await?;
+    store.ensure_partitions().await?;
+    let operations = settings.operations_over(store)?;
+    let environment = stack.write_environment(&args.data)?;
+    let (names, given) = match (&args.source, &args.table) {
+        (Some(url), Some(table)) => own_table(&stack, args, url, table)?,
+        _ => {
+            let rows = stack.load_sample().await?;
+            eprintln!("the sample company is loaded: {rows} rows in 4 tables");
+            sample(&stack)?
+        }
+    };
+    operations.apply(&Settings::actor(), &given).await?;
+    let exit = if args.demo && args.source.is_none() {
+        dev_demo::demo(&operations, &stack, &names).await?
+    } else {
+        first_sync(&operations, &names).await?
+    };
+    if args.exit {
+        return Ok(exit);
+    }
+    say_what_is_up(&stack, &environment, &names, args);
+    stay_up(&operations, &names, Duration::from_secs(args.every)).await?;
+    Ok(exit)
+}
+
+fn sample(stack: &Stack) -> anyhow::Result<(Vec<String>, Vec<Located<Document>>)> {
+    let mut given = stack.documents(&stack.sample_endpoint())?;
+    let definitions = parse_all(DEFINITIONS).map_err(Error::Documents)?;
+    let names = definitions
+        .iter()
+        .map(|located| located.value.name.as_str().to_owned())
+        .collect();
+    given.extend(definitions);
+    Ok((names, given))
+}
+
+fn own_table(
+    stack: &Stack,
+    args: &DevArgs,
+    url: &str,
+    table: &str,
+) -> anyhow::Result<(Vec<String>, Vec<Located<Document>>)> {
+    let access = SourceAccess::parse_url(url)?;
+    let (_, bare) = table
+        .split_once('.')
+        .context("name the table as schema.table, such as public.projects")?;
+    let endpoint = Endpoint {
+        host: access.host.clone(),
+        port: access.port,
+        dbname: access.dbname.clone(),
+        user: access.user.clone(),
+        password: secrecy::ExposeSecret::expose_secret(&access.password).to_owned(),
+        tls: match access.tls {
+            TlsMode::Disable => "disable",
+            TlsMode::Require => "require",
+            TlsMode::VerifyFull { .. } => "verify-full",
+        },
+    };
+    let name = definition_name(bare);
+    let mut source = json!({ "table": table });
+    if let Some(watermark) = &args.watermark {
+        source["feed"] = json!("watermark");
+        source["watermark"] = json!(watermark);
+    }
+    let definition = json!({
+        "apiVersion": "syncbridge/v1", "kind": "SyncDefinition", "metadata": { "name": name },
+        "spec": {
+            "database": "company", "connection": "contoso", "source": source, "onDelete": "propagate",
+            "target": { "site": "contoso.sharepoint.com:/sites/Company", "list": bare, "timeZone": args.time_zone },
+        },
+    });
+    let value = Document::from_json("--table", &definition).map_err(Error::Documents)?;
+    let mut given = stack.documents(&endpoint)?;
+    given.push(Located {
+        value,
+        file: "--table".to_owned(),
+        position: Position::START,
+    });
+    Ok((vec![name], given))
+}
+
+/// A table's name as the name of a definition: lower-case letters, digits and hyphens.
+fn definition_name(table: &str) -> String {
+    let mut name = String::new();
+    for c in table.chars() {
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        } else if !name.ends_with('-') && !name.is_empty() {
+            name.push('-');
+        }
+    }
+    let name: String = name.chars().take(60).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() {
+        "table".to_owned()
+    } else {
+        name.to_owned()
+    }
+}
+
+async fn first_sync(operations: &Operations, names: &[String]) -> anyhow::Result<Exit> {
+    let mut worst = Exit::Done;
+    for name in names {
+        let report = run::once(operations, name, RunKind::Push, RunOptions::default(), false).await?;
+        print!("{}", verdict::push(&report));
+        if report.outcome.state != RunState::Completed {
+            worst = Exit::of_run(report.outcome.state);
+        }
+    }
+    Ok(worst)
+}
+
+fn say_what_is_up(stack: &Stack, environment: &std::path::Path, names: &[String], args: &DevArgs) {
+    println!("\nUp and running:");
+    println!("  lists (open in a browser)  {}", stack.simulator_url());
+    if args.source.is_none() {
+        println!("  the sample's tables        psql '{}'", stack.sample_url());
+    }
+    println!("  other commands             source {}", environment.display());
+    println!("                             syncbridge list definitions");
+    println!(
+        "                             syncbridge verify {}",
+        names.first().map_or("NAME", String::as_str)
+    );
+    println!(
+        "\nChange a row by SQL and look at its list: changes follow every {} s. Ctrl-C ends everything.",
+        args.every
+    );
+}
+
+/// Runs every definition again and again; says only what happened.
+async fn stay_up(operations: &Operations, names: &[String], every: Duration) -> anyhow::Result<()> {
+    let mut end = std::pin::pin!(ended());
+    loop {
+        tokio::select! {
+            () = &mut end => {
+                eprintln!("stopping …");
+                return Ok(());
+            }
+            () = tokio::time::sleep(every) => {}
+        }
+        for name in names {
+            let report = run::once(operations, name, RunKind::Push, RunOptions::default(), true).await?;
+            let counters = &report.outcome.counters;
+            if counters.created + counters.patched + counters.deleted + counters.quarantined + counters.parked
+                > 0
+                || report.outcome.failure.is_some()
+            {
+                print!("{}", verdict::push(&report));
+            }
+        }
+    }
+}
+
+/// Ctrl-C or a polite request to end.
+async fn ended() {
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminate => {}
+    }
+}

@@ -1,0 +1,47 @@
+//! One file a command.
+
+mod apply;
+mod delete;
+mod dev;
+mod dev_demo;
+mod dev_stack;
+mod diff;
+mod documents;
+mod get;
+mod ledger;
+mod migrate;
+mod quarantine;
+mod run;
+mod runs;
+mod verdict;
+
+use clap::CommandFactory as _;
+
+use crate::cli::{Cli, Command, LedgerCommand, QuarantineCommand};
+use crate::exit::Exit;
+
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let Cli { settings, command } = cli;
+    settings.start_logging()?;
+    match command {
+        Command::Apply(files) => apply::apply(&settings, &files).await,
+        Command::Diff(files) => diff::diff(&settings, &files).await,
+        Command::Plan(named) => run::plan(&settings, &named.name).await,
+        Command::Run(args) => run::push(&settings, &args).await,
+        Command::Verify(named) => run::verify(&settings, &named.name).await,
+        Command::Get(args) => get::get(&settings, &args.kind, args.name.as_deref()).await,
+        Command::List(args) => get::get(&settings, &args.kind, None).await,
+        Command::Delete(args) => delete::delete(&settings, &args).await,
+        Command::Runs(args) => runs::runs(&settings, &args).await,
+        Command::Ledger(LedgerCommand::Show { name, key }) => ledger::show(&settings, &name, &key).await,
+        Command::Quarantine(QuarantineCommand::List { name, limit }) => {
+            quarantine::list(&settings, &name, limit).await
+        }
+        Command::Migrate => migrate::migrate(&settings).await,
+        Command::Dev(args) => dev::dev(&settings, &args).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "syncbridge", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! `syncbridge run`, `verify` and `plan`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use syncbridge_domain::run::{RunKind, RunOptions};
+use syncbridge_operations::{Operations, RunOrder, RunReport};
+
+use crate::cli::RunArgs;
+use crate::commands::verdict;
+use crate::exit::Exit;
+use crate::output;
+use crate::progress::Shown;
+use crate::settings::{Output, Settings};
+
+/// Runs a definition with progress on standard error; Ctrl-C asks it to stop after what is under way.
+pub(crate) async fn once(
+    operations: &Operations,
+    name: &str,
+    kind: RunKind,
+    options: RunOptions,
+    quiet: bool,
+) -> anyhow::Result<RunReport> {
+    let cancel = Arc::new(AtomicBool::new(false));
+    let asked = cancel.clone();
+    let listener = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("stopping after what is under way …");
+            asked.store(true, Ordering::Release);
+        }
+    });
+    let progress = Shown::new(name, quiet);
+    let order = RunOrder {
+        name,
+        kind,
+        options,
+        progress: &progress,
+        cancel,
+    };
+    let report = operations.run(&Settings::actor(), order).await;
+    listener.abort();
+    progress.finish();
+    Ok(report?)
+}
+
+pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<Exit> {
+    let operations = settings.operations().await?;
+    let options = RunOptions {
+        full: args.full,
+        allow_deletes: args.allow_deletes,
+        reset_cursor: args.reset_cursor,
+        approve_unagreed: args.approve,
+    };
+    let report = once(
+        &operations,
+        &args.name,
+        RunKind::Push,
+        options,
+        settings.output != Output::Table,
+    )
+    .await?;
+    output::show(settings.output, &report, || verdict::push(&report))?;
+    Ok(Exit::of_run(report.outcome.state))
+}
+
+pub(crate) async fn verify(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
+    let operations = settings.operations().await?;
+    let quiet = settings.output != Output::Table;
+    let report = once(&operations, name, RunKind::Verify, RunOptions::default(), quiet).await?;
+    let Some(found) = report.outcome.verification.clone() else {
+        output::show(settings.output, &report, || verdict::push(&report))?;
+        return Ok(Exit::Failed);
+    };
+    output::show(settings.output, &report, || verdict::verify(&report, &found))?;
+    Ok(if found.is_equal() {
+        Exit::Done
+    } else {
+        Exit::Differs
+    })
+}
+
+pub(crate) async fn plan(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
+    let operations = settings.operations().await?;
+    let quiet = settings.output != Output::Table;
+    let report = once(&operations, name, RunKind::Plan, RunOptions::default(), quiet).await?;
+    let Some(found) = report.outcome.prediction.clone() else {
+        output::show(settings.output, &report, || verdict::push(&report))?;
+        return Ok(Exit::Failed);
+    };
+    output::show(settings.output, &report, || verdict::plan(&report, &found))?;
+    Ok(Exit::Done)
+}

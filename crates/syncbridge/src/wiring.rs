@@ -1,0 +1,137 @@
+//! The operations' ports over the worker's functions: translation of access types, nothing else.
+
+use std::time::Duration;
+
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::run::RunOutcome;
+use syncbridge_domain::table::TableShape;
+use syncbridge_manifest as manifest;
+use syncbridge_meta_store::MetaStore;
+use syncbridge_operations::ports::{
+    Adapters, Answer, ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob,
+};
+use syncbridge_worker as worker;
+
+/// The real sides.
+pub(crate) struct Wiring {
+    services: worker::Services,
+}
+
+impl Wiring {
+    pub(crate) fn new(store: MetaStore, egress: worker::EgressRules, lease_term: Option<Duration>) -> Self {
+        let holder = format!("syncbridge process {}", std::process::id());
+        Self {
+            services: worker::Services::new(store, egress, holder, lease_term),
+        }
+    }
+}
+
+fn source_access(access: &InstanceAccess) -> worker::SourceAccess {
+    let instance = &access.instance;
+    let mut out = worker::SourceAccess::new(
+        &instance.host,
+        &instance.dbname,
+        &instance.user,
+        access.password.clone(),
+    );
+    out.port = instance.port;
+    out.tls = match instance.tls.mode {
+        manifest::TlsMode::Disable => worker::TlsMode::Disable,
+        manifest::TlsMode::Require => worker::TlsMode::Require,
+        // Stricter than asked: see the comment on the source's TLS modes.
+        manifest::TlsMode::VerifyCa | manifest::TlsMode::VerifyFull => worker::TlsMode::VerifyFull {
+            root_pem: access.authority_pem.clone(),
+        },
+    };
+    out
+}
+
+fn graph_access(access: &ConnectionAccess) -> worker::GraphAccess {
+    use manifest::Cloud as From;
+    let custom = matches!(access.cloud, From::Custom { .. });
+    worker::GraphAccess {
+        tenant: access.tenant.clone(),
+        client_id: access.client_id.clone(),
+        client_secret: access.client_secret.clone(),
+        cloud: match &access.cloud {
+            From::Global => worker::Cloud::Global,
+            From::UsGov => worker::Cloud::UsGov,
+            From::UsGovDod => worker::Cloud::UsGovDod,
+            From::China => worker::Cloud::China,
+            From::Custom {
+                authority,
+                graph_root,
+            } => worker::Cloud::Custom {
+                authority: authority.clone(),
+                graph_root: graph_root.clone(),
+            },
+        },
+        // Of a real tenant nothing known means the smallest; a simulator says by itself when it is too much.
+        licences: access.licences.or((!custom).then_some(1)),
+    }
+}
+
+fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
+    worker::ListWish {
+        site: &wish.site,
+        name: wish.name,
+        description: wish.description.clone(),
+        mapping: wish.mapping,
+        known: wish.known.clone(),
+    }
+}
+
+fn state(plan: worker::ListPlan) -> ListState {
+    ListState {
+        target: plan.target,
+        web_url: plan.web_url,
+        creates: plan.creates,
+        columns: plan.columns,
+    }
+}
+
+impl Adapters for Wiring {
+    fn describe_table<'a>(
+        &'a self,
+        access: &'a InstanceAccess,
+        schema: &'a str,
+        table: &'a str,
+    ) -> Answer<'a, TableShape> {
+        Box::pin(async move {
+            worker::describe_table(&source_access(access), &worker::TableRef::new(schema, table)).await
+        })
+    }
+
+    fn list_plan<'a>(&'a self, access: &'a ConnectionAccess, wanted: ListWish<'a>) -> Answer<'a, ListState> {
+        Box::pin(async move {
+            worker::list_plan(&self.services, &graph_access(access), &wish(&wanted))
+                .await
+                .map(state)
+        })
+    }
+
+    fn provision<'a>(&'a self, access: &'a ConnectionAccess, wanted: ListWish<'a>) -> Answer<'a, ListState> {
+        Box::pin(async move {
+            worker::provision(&self.services, &graph_access(access), &wish(&wanted))
+                .await
+                .map(state)
+        })
+    }
+
+    fn run<'a>(&'a self, job: RunJob<'a>) -> Answer<'a, RunOutcome> {
+        Box::pin(async move {
+            let order = worker::Job {
+                spec: job.spec,
+                source: source_access(&job.source),
+                graph: graph_access(&job.graph),
+                hash_key: job.hash_key,
+                data_key: job.data_key,
+                progress: job.progress,
+                cancel: job.cancel,
+            };
+            worker::run_job(&self.services, order)
+                .await
+                .map_err(|failure: Failure| failure)
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! Stable codes of this crate's failures; each has a page in `docs/errors/`.
+
+/// An address outside the egress rules.
+pub const EGRESS_DENIED: &str = "graph.egress_denied";
+/// Host name, connection or TLS failed before anything was sent.
+pub const UNREACHABLE: &str = "graph.unreachable";
+/// No answer although the request may have arrived.
+pub const NO_ANSWER: &str = "graph.no_answer";
+/// The answer is larger than its bound.
+pub const ANSWER_TOO_LARGE: &str = "graph.answer_too_large";
+/// The answer is not what the contract says.
+pub const ANSWER_UNREADABLE: &str = "graph.answer_unreadable";
+/// A link in an answer leads elsewhere.
+pub const FOREIGN_LINK: &str = "graph.foreign_link";
+/// The deadline passed before the request was sent.
+pub const DEADLINE: &str = "graph.deadline";
+/// The request was not even tried: it breaks a rule of ours.
+pub const NOT_ATTEMPTED: &str = "graph.not_attempted";
+/// The client secret is wrong.
+pub const BAD_SECRET: &str = "auth.client_secret_wrong";
+/// The client secret has expired.
+pub const EXPIRED_SECRET: &str = "auth.client_secret_expired";
+/// The tenant does not exist.
+pub const UNKNOWN_TENANT: &str = "auth.tenant_unknown";
+/// The app registration does not exist in the tenant.
+pub const UNKNOWN_CLIENT: &str = "auth.client_unknown";
+/// The token endpoint refused for another reason.
+pub const TOKEN_REFUSED: &str = "auth.token_refused";
+/// Graph does not accept a fresh token.
+pub const UNAUTHORIZED: &str = "auth.token_not_accepted";
+/// The app lacks a permission.
+pub const FORBIDDEN: &str = "graph.forbidden";
+/// The site is not there, or not for us.
+pub const SITE_NOT_FOUND: &str = "graph.site_not_found";
+/// The list is not there, or not for us.
+pub const LIST_NOT_FOUND: &str = "graph.list_not_found";
+/// The item is not there.
+pub const ITEM_NOT_FOUND: &str = "graph.item_not_found";
+/// The service did not understand the request: a defect of ours.
+pub const PROTOCOL: &str = "graph.protocol";
+/// The service refused the values.
+pub const INVALID: &str = "graph.invalid_request";
+/// The service refused without saying why.
+pub const REFUSED: &str = "graph.general_exception";
+/// A filter or sort names a column without index.
+pub const NOT_INDEXED: &str = "graph.column_not_indexed";
+/// The list does not know a column.
+pub const COLUMN_UNKNOWN: &str = "graph.column_unknown";
+/// The item had moved on.
+pub const PRECONDITION: &str = "graph.precondition";
+/// A unique value is taken.
+pub const DUPLICATE: &str = "graph.duplicate";
+/// A change token is no longer served.
+pub const RESYNC: &str = "graph.resync";
+/// Too large to be accepted.
+pub const TOO_LARGE: &str = "graph.too_large";
+/// Understood and refused for good.
+pub const UNPROCESSABLE: &str = "graph.unprocessable";
+/// The site or list is locked, archived or read-only.
+pub const LOCKED: &str = "graph.locked";
+/// A request it depended on failed.
+pub const DEPENDENCY: &str = "graph.dependency_failed";
+/// Too many requests.
+pub const THROTTLED: &str = "graph.throttled";
+/// The service failed inside.
+pub const SERVER: &str = "graph.server_error";
+/// A gateway gave up waiting.
+pub const GATEWAY: &str = "graph.gateway";
+/// The service is not available.
+pub const UNAVAILABLE: &str = "graph.unavailable";
+/// The site's storage is full.
+pub const STORAGE: &str = "graph.storage_full";
+/// The tenant's bandwidth is used up.
+pub const BANDWIDTH: &str = "graph.bandwidth";
+/// An existing list does not fit the mapping.
+pub const COLUMNS_DIFFER: &str = "list.columns_differ";
+/// An existing list is not a plain list.
+pub const NOT_A_LIST: &str = "list.wrong_template";
+/// The address names no site or list.
+pub const BAD_ADDRESS: &str = "site.address_malformed";
+/// A list that was just made does not answer yet.
+pub const NOT_READY: &str = "list.not_ready";

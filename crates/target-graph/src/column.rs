@@ -1,0 +1,519 @@
+//! List columns: what we want, what is there, and whether the one serves for the other (contract §5).
+
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
+use syncbridge_domain::mapping::{FieldMapping, Mapping, SYNC_KEY_COLUMN};
+
+/// The built-in text column of every plain list.
+pub const TITLE: &str = "Title";
+
+/// A column as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredColumn {
+    /// Internal name, never changed after creation.
+    pub name: String,
+    /// Name people see.
+    pub display_name: String,
+    /// Shown beside the column's settings.
+    pub description: Option<String>,
+    /// Kind.
+    pub facet: Facet,
+    /// Can be filtered by.
+    pub indexed: bool,
+    /// Holds no value twice; needs an index.
+    pub unique: bool,
+    /// Not shown to people.
+    pub hidden: bool,
+}
+
+/// A list as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DesiredList {
+    /// Id of the list, where it was provisioned before; a list that is gone is then never silently made anew.
+    pub known_id: Option<String>,
+    /// Name people see, unique in the site.
+    pub display_name: String,
+    /// Shown beside the list's name.
+    pub description: Option<String>,
+    /// What `Title` is called, where a field is mapped onto it.
+    pub title_display_name: Option<String>,
+    /// All columns but `Title`, which is built in.
+    pub columns: Vec<DesiredColumn>,
+}
+
+impl DesiredList {
+    /// The list of a mapping: a column a field, and the hidden, indexed, unique sync key.
+    #[must_use]
+    pub fn of_mapping(
+        display_name: impl Into<String>,
+        description: Option<String>,
+        mapping: &Mapping,
+    ) -> Self {
+        let column = |field: &FieldMapping| DesiredColumn {
+            name: field.target.clone(),
+            display_name: field.display_name.clone(),
+            description: None,
+            facet: field.facet.clone(),
+            indexed: false,
+            unique: false,
+            hidden: false,
+        };
+        let mut columns: Vec<_> = mapping
+            .fields
+            .iter()
+            .filter(|field| field.target != TITLE)
+            .map(column)
+            .collect();
+        columns.push(DesiredColumn {
+            name: SYNC_KEY_COLUMN.to_owned(),
+            display_name: SYNC_KEY_COLUMN.to_owned(),
+            description: Some("Kept by SyncBridge to recognise the row; do not change.".to_owned()),
+            facet: Facet::Text {
+                max_length: SINGLE_LINE_MAX,
+            },
+            indexed: true,
+            unique: true,
+            hidden: true,
+        });
+        Self {
+            known_id: None,
+            display_name: display_name.into(),
+            description,
+            title_display_name: mapping
+                .title_field()
+                .map(|at| mapping.fields[at].display_name.clone()),
+            columns,
+        }
+    }
+}
+
+impl DesiredColumn {
+    /// The body that makes it.
+    pub(crate) fn definition(&self) -> Json {
+        let mut body = Map::new();
+        body.insert("name".into(), json!(self.name));
+        body.insert("displayName".into(), json!(self.display_name));
+        // Absent members are left out: explicit nulls were seen to fail (contract §5).
+        if let Some(description) = &self.description {
+            body.insert("description".into(), json!(description));
+        }
+        body.insert("required".into(), json!(false));
+        body.insert("hidden".into(), json!(self.hidden));
+        body.insert("indexed".into(), json!(self.indexed || self.unique));
+        body.insert("enforceUniqueValues".into(), json!(self.unique));
+        let (name, facet) = self.facet_definition();
+        body.insert(name.into(), facet);
+        Json::Object(body)
+    }
+
+    /// Name and settings of its facet.
+    pub(crate) fn facet_definition(&self) -> (&'static str, Json) {
+        facet_json(&self.facet)
+    }
+}
+
+fn facet_json(facet: &Facet) -> (&'static str, Json) {
+    match facet {
+        Facet::Text { max_length } => (
+            "text",
+            json!({"allowMultipleLines": false, "appendChangesToExistingText": false,
+                   "linesForEditing": 0, "maxLength": max_length}),
+        ),
+        Facet::MultiLine => (
+            "text",
+            json!({"allowMultipleLines": true, "appendChangesToExistingText": false,
+                   "linesForEditing": 6, "textType": "plain"}),
+        ),
+        Facet::Number { decimals } => (
+            "number",
+            json!({"decimalPlaces": places(*decimals), "displayAs": "number"}),
+        ),
+        Facet::Boolean => ("boolean", json!({})),
+        Facet::Choice { choices } => (
+            "choice",
+            json!({"allowTextEntry": false, "choices": choices, "displayAs": "dropDownMenu"}),
+        ),
+        Facet::DateTime => ("dateTime", json!({"displayAs": "default", "format": "dateTime"})),
+        Facet::DateOnly => ("dateTime", json!({"displayAs": "default", "format": "dateOnly"})),
+    }
+}
+
+/// Only what is shown; five places are the most a column can be told.
+fn places(decimals: Option<u8>) -> &'static str {
+    match decimals {
+        Some(0) => "none",
+        Some(1) => "one",
+        Some(2) => "two",
+        Some(3) => "three",
+        Some(4) => "four",
+        Some(5) => "five",
+        _ => "automatic",
+    }
+}
+
+/// A column as the list tells it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListColumn {
+    /// Id, by which it is changed.
+    pub id: String,
+    /// Internal name.
+    pub name: String,
+    /// Name people see.
+    pub display_name: String,
+    /// Not shown, and left out of answers unless named.
+    pub hidden: bool,
+    /// Can be filtered by.
+    pub indexed: bool,
+    /// Holds no value twice.
+    pub unique: bool,
+    /// Cannot be written.
+    pub read_only: bool,
+    /// Kind; `None` for kinds that are not synced or not told.
+    pub kind: Option<ColumnKind>,
+}
+
+/// Kind of an existing column, as far as it matters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ColumnKind {
+    /// A kind that serves a mapping.
+    Known(Facet),
+    /// Text with markup; the service rewrites what is stored.
+    RichText,
+    /// Several choices at once.
+    MultiChoice,
+    /// A kind by its facet's name in the contract.
+    Other(&'static str),
+}
+
+/// The members of [`ColumnAnswer`], as they are asked for.
+pub(crate) const SELECTED_COLUMN_PROPERTIES: &str = "id,name,displayName,hidden,indexed,enforceUniqueValues,\
+readOnly,text,number,choice,dateTime,boolean,currency,lookup,personOrGroup,calculated,geolocation";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ColumnAnswer {
+    id: String,
+    name: String,
+    #[serde(default)]
+    display_name: String,
+    #[serde(default)]
+    hidden: bool,
+    #[serde(default)]
+    indexed: bool,
+    #[serde(default)]
+    enforce_unique_values: bool,
+    #[serde(default)]
+    read_only: bool,
+    text: Option<TextAnswer>,
+    number: Option<NumberAnswer>,
+    choice: Option<ChoiceAnswer>,
+    date_time: Option<DateTimeAnswer>,
+    boolean: Option<Json>,
+    currency: Option<Json>,
+    lookup: Option<Json>,
+    person_or_group: Option<Json>,
+    calculated: Option<Json>,
+    geolocation: Option<Json>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TextAnswer {
+    #[serde(default)]
+    allow_multiple_lines: bool,
+    max_length: Option<u32>,
+    text_type: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NumberAnswer {
+    decimal_places: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ChoiceAnswer {
+    #[serde(default)]
+    choices: Vec<String>,
+    display_as: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DateTimeAnswer {
+    format: Option<String>,
+}
+
+impl From<ColumnAnswer> for ListColumn {
+    fn from(answer: ColumnAnswer) -> Self {
+        let kind = kind(&answer);
+        let ColumnAnswer {
+            id,
+            name,
+            display_name,
+            hidden,
+            indexed,
+            enforce_unique_values,
+            read_only,
+            ..
+        } = answer;
+        Self {
+            id,
+            name,
+            display_name,
+            hidden,
+            indexed,
+            unique: enforce_unique_values,
+            read_only,
+            kind,
+        }
+    }
+}
+
+fn kind(answer: &ColumnAnswer) -> Option<ColumnKind> {
+    let known = |facet| Some(ColumnKind::Known(facet));
+    if let Some(text) = &answer.text {
+        if text.text_type.as_deref() == Some("richText") {
+            return Some(ColumnKind::RichText);
+        }
+        return if text.allow_multiple_lines {
+            known(Facet::MultiLine)
+        } else {
+            known(Facet::Text {
+                max_length: text.max_length.unwrap_or(SINGLE_LINE_MAX),
+            })
+        };
+    }
+    if let Some(number) = &answer.number {
+        let decimals = (0..=5).find(|n| Some(places(Some(*n))) == number.decimal_places.as_deref());
+        return known(Facet::Number { decimals });
+    }
+    if let Some(choice) = &answer.choice {
+        if choice.display_as.as_deref() == Some("checkBoxes") {
+            return Some(ColumnKind::MultiChoice);
+        }
+        return known(Facet::Choice {
+            choices: choice.choices.clone(),
+        });
+    }
+    if let Some(date) = &answer.date_time {
+        return known(if date.format.as_deref() == Some("dateOnly") {
+            Facet::DateOnly
+        } else {
+            Facet::DateTime
+        });
+    }
+    let others = [
+        (answer.currency.is_some(), "currency"),
+        (answer.lookup.is_some(), "lookup"),
+        (answer.person_or_group.is_some(), "personOrGroup"),
+        (answer.calculated.is_some(), "calculated"),
+        (answer.geolocation.is_some(), "geolocation"),
+    ];
+    if answer.boolean.is_some() {
+        return known(Facet::Boolean);
+    }
+    others
+        .iter()
+        .find(|(is, _)| *is)
+        .map(|(_, name)| ColumnKind::Other(name))
+}
+
+/// How an existing column falls short of the wanted one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDifference {
+    /// Internal name.
+    pub column: String,
+    /// What the mapping needs.
+    pub wanted: String,
+    /// What the list has.
+    pub found: String,
+    /// What a person does about it.
+    pub fix: String,
+}
+
+/// Whether an existing column serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fit {
+    /// As it is.
+    Serves,
+    /// With these choices, the present ones first.
+    Grow(Vec<String>),
+    /// Not, and it is for a person to say what gives way.
+    Differs(ColumnDifference),
+}
+
+pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
+    let differs = |needs: String, has: String, fix: &str| {
+        Fit::Differs(ColumnDifference {
+            column: wanted.name.clone(),
+            wanted: needs,
+            found: has,
+            fix: fix.to_owned(),
+        })
+    };
+    if found.read_only {
+        return differs(
+            "a column that can be written".into(),
+            "a read-only column".into(),
+            "map the field to another internal name",
+        );
+    }
+    if wanted.unique && !(found.unique && found.indexed) {
+        return differs(
+            "an indexed column of unique values".into(),
+            "a column without index or uniqueness".into(),
+            "in the list's settings, index the column and enforce unique values",
+        );
+    }
+    if wanted.indexed && !found.indexed {
+        return differs(
+            "an indexed column".into(),
+            "a column without index".into(),
+            "index the column in the list's settings",
+        );
+    }
+    let other_kind = |has: String| {
+        differs(
+            facet_name(&wanted.facet).into(),
+            has,
+            "map the field to another internal name, or remove the column from the list after saving its values",
+        )
+    };
+    match (&wanted.facet, &found.kind) {
+        (Facet::Text { max_length: needs }, Some(ColumnKind::Known(Facet::Text { max_length: has })))
+            if has < needs =>
+        {
+            differs(
+                format!("single-line text of {needs} characters"),
+                format!("single-line text of {has} characters"),
+                "raise the column's maximum length in the list's settings, or lower it in the mapping",
+            )
+        }
+        (Facet::Text { .. }, Some(ColumnKind::Known(Facet::Text { .. })))
+        | (Facet::MultiLine, Some(ColumnKind::Known(Facet::MultiLine)))
+        | (Facet::Number { .. }, Some(ColumnKind::Known(Facet::Number { .. })))
+        | (Facet::Boolean, Some(ColumnKind::Known(Facet::Boolean)))
+        | (Facet::DateTime, Some(ColumnKind::Known(Facet::DateTime)))
+        | (Facet::DateOnly, Some(ColumnKind::Known(Facet::DateOnly))) => Fit::Serves,
+        (Facet::Choice { choices: needs }, Some(ColumnKind::Known(Facet::Choice { choices: has }))) => {
+            let missing: Vec<_> = needs
+                .iter()
+                .filter(|choice| !has.contains(choice))
+                .cloned()
+                .collect();
+            if missing.is_empty() {
+                Fit::Serves
+            } else {
+                Fit::Grow(has.iter().cloned().chain(missing).collect())
+            }
+        }
+        (_, Some(ColumnKind::Known(facet))) => other_kind(facet_name(facet).into()),
+        (_, Some(ColumnKind::RichText)) => other_kind("rich text".into()),
+        (_, Some(ColumnKind::MultiChoice)) => other_kind("several choices at once".into()),
+        (_, Some(ColumnKind::Other(name))) => other_kind((*name).into()),
+        (_, None) => other_kind("a kind of column that is not told".into()),
+    }
+}
+
+fn facet_name(facet: &Facet) -> &'static str {
+    match facet {
+        Facet::Text { .. } => "single-line text",
+        Facet::MultiLine => "multi-line plain text",
+        Facet::Number { .. } => "number",
+        Facet::Boolean => "yes/no",
+        Facet::Choice { .. } => "choice",
+        Facet::DateTime => "date and time",
+        Facet::DateOnly => "date only",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(facet: Facet) -> DesiredColumn {
+        DesiredColumn {
+            name: "Col".into(),
+            display_name: "Column".into(),
+            description: None,
+            facet,
+            indexed: false,
+            unique: false,
+            hidden: false,
+        }
+    }
+
+    fn found(definition: &Json) -> ListColumn {
+        let mut body = definition.clone();
+        body["id"] = json!("c1");
+        serde_json::from_value::<ColumnAnswer>(body).unwrap().into()
+    }
+
+    fn all_facets() -> Vec<Facet> {
+        vec![
+            Facet::Text { max_length: 100 },
+            Facet::MultiLine,
+            Facet::Number { decimals: Some(2) },
+            Facet::Boolean,
+            Facet::Choice {
+                choices: vec!["A".into(), "B".into()],
+            },
+            Facet::DateTime,
+            Facet::DateOnly,
+        ]
+    }
+
+    #[test]
+    fn a_column_made_from_a_facet_serves_that_facet_and_no_other_kind() {
+        for (i, made) in all_facets().into_iter().enumerate() {
+            let column = found(&wanted(made).definition());
+            for (j, needed) in all_facets().into_iter().enumerate() {
+                let fit = fit(&wanted(needed), &column);
+                assert_eq!(fit == Fit::Serves, i == j, "made {i}, needed {j}: {fit:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn choices_grow_and_lengths_must_do() {
+        let column = found(
+            &wanted(Facet::Choice {
+                choices: vec!["Z".into(), "A".into()],
+            })
+            .definition(),
+        );
+        let needed = wanted(Facet::Choice {
+            choices: vec!["A".into(), "B".into()],
+        });
+        assert_eq!(
+            fit(&needed, &column),
+            Fit::Grow(vec!["Z".into(), "A".into(), "B".into()])
+        );
+        let column = found(&wanted(Facet::Text { max_length: 100 }).definition());
+        assert_eq!(fit(&wanted(Facet::Text { max_length: 50 }), &column), Fit::Serves);
+        assert!(matches!(
+            fit(&wanted(Facet::Text { max_length: 255 }), &column),
+            Fit::Differs(_)
+        ));
+    }
+
+    #[test]
+    fn a_sync_key_without_uniqueness_or_index_does_not_serve() {
+        let mut needed = wanted(Facet::Text { max_length: 255 });
+        needed.unique = true;
+        let full = found(&needed.definition());
+        assert_eq!(fit(&needed, &full), Fit::Serves);
+        let plain = found(&wanted(Facet::Text { max_length: 255 }).definition());
+        assert!(matches!(fit(&needed, &plain), Fit::Differs(_)));
+    }
+
+    #[test]
+    fn a_definition_never_carries_a_null() {
+        for facet in all_facets() {
+            assert!(!wanted(facet).definition().to_string().contains("null"));
+        }
+    }
+}

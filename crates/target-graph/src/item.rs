@@ -1,0 +1,124 @@
+//! Items as Graph spells them: envelopes with `fields`, and the bare field set a PATCH answers (contract §6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::Value as Json;
+use syncbridge_domain::mapping::{Mapping, SYNC_KEY_COLUMN};
+use syncbridge_domain::receipt::{Fields, Item, ItemId};
+use syncbridge_domain::version::Version;
+
+use crate::column::ListColumn;
+use crate::transport::HttpResponse;
+
+/// Which columns of a list matter, and when a missing one means null.
+#[derive(Clone, Debug)]
+pub(crate) struct Shape {
+    /// Internal names of the mapped columns.
+    pub(crate) mapped: BTreeSet<String>,
+    /// Mapped columns and the sync key: what is kept of an answer, and what is asked for.
+    pub(crate) kept: BTreeSet<String>,
+    /// Every internal name the list has, the sync key taken for granted.
+    pub(crate) known: BTreeSet<String>,
+    /// Whether no mapped column is hidden, so that an answer without `$select` shows them all.
+    all_visible: bool,
+}
+
+impl Shape {
+    pub(crate) fn new(mapping: &Mapping, columns: &[ListColumn]) -> Self {
+        let mapped: BTreeSet<String> = mapping.fields.iter().map(|field| field.target.clone()).collect();
+        let hidden: BTreeSet<&String> = columns.iter().filter(|c| c.hidden).map(|c| &c.name).collect();
+        let mut kept = mapped.clone();
+        kept.insert(SYNC_KEY_COLUMN.to_owned());
+        Self {
+            // The sync key is hidden, and whether hidden columns are told is weakly evidenced; a list without
+            // it refuses the first create by name.
+            known: columns
+                .iter()
+                .map(|column| column.name.clone())
+                .chain([SYNC_KEY_COLUMN.to_owned()])
+                .collect(),
+            all_visible: !mapped.iter().any(|name| hidden.contains(name)),
+            mapped,
+            kept,
+        }
+    }
+
+    /// The mapped columns that the list does not have.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &String> {
+        self.mapped.difference(&self.known)
+    }
+
+    /// The nested option that names the columns; a hidden one is returned only when named.
+    pub(crate) fn expand(&self) -> String {
+        let names: Vec<&str> = self.kept.iter().map(String::as_str).collect();
+        format!("fields($select={})", names.join(","))
+    }
+}
+
+/// An item envelope.
+#[derive(Deserialize)]
+pub(crate) struct ItemAnswer {
+    id: Json,
+    #[serde(rename = "eTag")]
+    etag: Option<String>,
+    #[serde(rename = "@odata.etag")]
+    odata_etag: Option<String>,
+    fields: Option<BTreeMap<String, Json>>,
+}
+
+impl ItemAnswer {
+    /// The item; `selected` says that the columns were asked for by name. `None`: not an item by the contract.
+    pub(crate) fn item(self, shape: &Shape, selected: bool) -> Option<Item> {
+        let id = match self.id {
+            Json::String(id) if is_item_number(&id) => id,
+            Json::Number(id) => id.to_string(),
+            _ => return None,
+        };
+        let etag = self.etag.or(self.odata_etag)?;
+        let version = Version::parse(&etag).ok()?;
+        let complete = self.fields.is_some() && (selected || shape.all_visible);
+        Some(Item {
+            id: ItemId(id),
+            version,
+            fields: keep(self.fields.unwrap_or_default(), shape),
+            complete,
+        })
+    }
+}
+
+/// The field set that a PATCH of `/fields` answers: no envelope, the version in `@odata.etag` or the header.
+pub(crate) fn patched(id: &ItemId, answer: &HttpResponse, shape: &Shape) -> Option<Item> {
+    let mut fields: BTreeMap<String, Json> = serde_json::from_slice(&answer.body).ok()?;
+    // The item form answers an envelope; both are valid answers.
+    if let Some(Json::Object(inner)) = fields.get("fields") {
+        fields = inner
+            .clone()
+            .into_iter()
+            .chain(fields.get("eTag").map(|tag| ("@odata.etag".into(), tag.clone())))
+            .collect();
+    }
+    let etag = fields
+        .get("@odata.etag")
+        .and_then(Json::as_str)
+        .or_else(|| answer.header("etag"))?;
+    let version = Version::parse(etag).ok()?;
+    Some(Item {
+        id: id.clone(),
+        version,
+        fields: keep(fields, shape),
+        complete: shape.all_visible,
+    })
+}
+
+/// Whether a text can be an item's number; anything else is never put into a path or a trace.
+pub(crate) fn is_item_number(id: &str) -> bool {
+    !id.is_empty() && id.len() <= 20 && id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn keep(fields: BTreeMap<String, Json>, shape: &Shape) -> Fields {
+    fields
+        .into_iter()
+        .filter(|(name, _)| shape.kept.contains(name))
+        .collect()
+}

@@ -1,0 +1,41 @@
+//! Microsoft Graph lists: auth, discovery, provisioning, items, batch, throttle.
+//!
+//! Generic over the transport ([`transport::Transport`]), the clock and randomness, so that the same code runs
+//! against the real service, the simulator over HTTP, and a simulated network in one process on any executor.
+//! The layers of a request are composed in `call.rs`; every error of the service is classified in `classify.rs`.
+//!
+//! * [`GraphClient`]: one connection; sites, lists, columns, provisioning.
+//! * [`ListTarget`]: one list of a mapping; single attempts of writes with receipts, and reads.
+#![deny(clippy::iter_over_hash_type)]
+
+mod auth;
+mod batch;
+mod budget;
+mod call;
+mod classify;
+mod client;
+pub mod cloud;
+pub mod codes;
+pub mod column;
+pub mod discovery;
+pub mod egress;
+mod item;
+mod list_read;
+mod list_target;
+pub mod provisioning;
+mod request;
+mod reqwest_transport;
+mod retry;
+#[cfg(test)]
+mod testing;
+mod trace;
+pub mod transport;
+mod wait;
+
+pub use auth::Credentials;
+pub use batch::MAX_PARTS;
+pub use budget::{Account, Budget};
+pub use client::{ClientSettings, GraphClient};
+pub use list_target::{ListSettings, ListTarget};
+pub use reqwest_transport::ReqwestTransport;
+pub use retry::RetryRules;

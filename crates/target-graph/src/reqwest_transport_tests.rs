@@ -1,0 +1,173 @@
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use super::*;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn request(url: String, max_answer: usize) -> HttpRequest {
+    HttpRequest {
+        method: Method::Get,
+        url,
+        headers: Vec::new(),
+        bearer: None,
+        body: None,
+        max_answer,
+    }
+}
+
+/// Answers every connection with these bytes, after the request's head came, and closes it.
+async fn server(answer: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a real server beside a real client; no simulation here"
+    )]
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(&answer).await;
+        }
+    });
+    format!("http://{address}/")
+}
+
+async fn send(request: HttpRequest, timeout: Duration) -> Result<HttpResponse, TransportError> {
+    ReqwestTransport::new().unwrap().send(request, timeout).await
+}
+
+fn text(status: &str, headers: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+#[tokio::test]
+async fn any_status_is_an_answer_and_redirects_are_not_followed() {
+    let url = server(text(
+        "302 Found",
+        "Location: http://127.0.0.1:1/\r\nSet-Cookie: a=b\r\n",
+        "moved",
+    ))
+    .await;
+    let answer = send(request(url, 100), LONG).await.unwrap();
+    assert_eq!((answer.status, &answer.body[..]), (302, &b"moved"[..]));
+    assert_eq!(answer.header("location"), Some("http://127.0.0.1:1/"));
+}
+
+#[tokio::test]
+async fn an_answer_beyond_its_bound_is_an_error_of_its_own() {
+    let url = server(text("200 OK", "", "0123456789")).await;
+    assert!(send(request(url.clone(), 10), LONG).await.is_ok());
+    let error = send(request(url, 9), LONG).await.unwrap_err();
+    assert_eq!(
+        error,
+        TransportError {
+            sent: Sent::Maybe,
+            kind: TransportErrorKind::AnswerTooLarge
+        }
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_have_left_is_told_from_what_may_have() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let refused = send(request(format!("http://{free}/"), 10), LONG)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused,
+        TransportError {
+            sent: Sent::No,
+            kind: TransportErrorKind::Connect
+        }
+    );
+
+    let closed = server(Vec::new()).await;
+    let plain = server(text("400 Bad Request", "", "")).await;
+    let error = send(request(closed.clone(), 10), LONG).await.unwrap_err();
+    assert_eq!(
+        error,
+        TransportError {
+            sent: Sent::Maybe,
+            kind: TransportErrorKind::Broken
+        }
+    );
+
+    let cut = server(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".to_vec()).await;
+    assert_eq!(send(request(cut, 10), LONG).await.unwrap_err().sent, Sent::Maybe);
+
+    // The server of plain text is no TLS server.
+    let tls = plain.replace("http://", "https://");
+    let error = send(request(tls, 10), LONG).await.unwrap_err();
+    assert_eq!(
+        error,
+        TransportError {
+            sent: Sent::No,
+            kind: TransportErrorKind::Tls
+        }
+    );
+
+    // Listens and never accepts: the connection stands, the answer does not come.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", silent.local_addr().unwrap());
+    let error = send(request(url, 10), Duration::from_millis(50))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        TransportError {
+            sent: Sent::Maybe,
+            kind: TransportErrorKind::Timeout
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_leads_nowhere_was_not_sent_to() {
+    let error = send(request("http://no-such-host.invalid/".into(), 10), LONG)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error,
+        TransportError {
+            sent: Sent::No,
+            kind: TransportErrorKind::Resolve
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_name_of_denied_addresses_only_is_denied() {
+    // Every system resolves a literal, and the rules look at what comes out.
+    let name: Name = "169.254.169.254".parse().unwrap();
+    let error = GuardedResolver.resolve(name).await.err().unwrap();
+    assert!(error.is::<Denied>());
+}
+
+#[tokio::test]
+async fn an_address_written_out_is_denied_as_well() {
+    for url in [
+        "http://169.254.169.254/metadata",
+        "http://[fe80::1]/",
+        "http://2852039166/",
+    ] {
+        let error = send(request(url.into(), 10), LONG).await.unwrap_err();
+        assert_eq!(
+            error,
+            TransportError {
+                sent: Sent::No,
+                kind: TransportErrorKind::Denied
+            },
+            "{url}"
+        );
+    }
+}

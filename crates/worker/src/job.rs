@@ -1,0 +1,356 @@
+//! One job from its spec to its outcome.
+
+use std::collections::BTreeMap;
+use std::marker::PhantomData;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use secrecy::SecretString;
+use syncbridge_domain::clock::Clock;
+use syncbridge_domain::effect::Fence;
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::identity::HashKey;
+use syncbridge_domain::ids::RunId;
+use syncbridge_domain::quota::{Spending, Tier};
+use syncbridge_domain::run::{Counters, Progress, RunKind, RunOutcome, RunSpec, RunState, Step};
+use syncbridge_engine::World;
+use syncbridge_engine::ports::{Control, Ports};
+use syncbridge_meta_store::{DefinitionStore, MetaStore, runs};
+use syncbridge_secrets::DataKey;
+use syncbridge_source_postgres::{Access, PgSource, ReadShape, Scratch, TableRef};
+use syncbridge_target_graph::cloud::Cloud;
+use syncbridge_target_graph::egress::EgressRules;
+use syncbridge_target_graph::{
+    Budget, ClientSettings, Credentials, GraphClient, ListSettings, ReqwestTransport,
+};
+
+use crate::clock::{OsEntropy, SystemClock};
+use crate::lease;
+use crate::ledger_port::LedgerPort;
+use crate::scratch_port::ScratchPort;
+use crate::source_port::SourcePort;
+use crate::target_port::TargetPort;
+
+/// Who we are towards Graph, and where it is.
+#[derive(Clone, Debug)]
+pub struct GraphAccess {
+    /// Tenant id or domain.
+    pub tenant: String,
+    /// Application (client) id.
+    pub client_id: String,
+    /// The client secret.
+    pub client_secret: SecretString,
+    /// Which cloud.
+    pub cloud: Cloud,
+    /// Licences of the tenant; `None` spends without a budget of our own.
+    pub licences: Option<u64>,
+}
+
+/// What this process shares between jobs.
+pub struct Services {
+    store: MetaStore,
+    clock: SystemClock,
+    egress: EgressRules,
+    holder: String,
+    lease_term: Duration,
+    budgets: Mutex<BTreeMap<String, Budget>>,
+}
+
+impl Services {
+    /// `holder` names this process to people who wonder who drives a definition.
+    #[must_use]
+    pub fn new(store: MetaStore, egress: EgressRules, holder: String, lease_term: Option<Duration>) -> Self {
+        Self {
+            store,
+            clock: SystemClock::start(),
+            egress,
+            holder,
+            lease_term: lease_term.unwrap_or(lease::TERM),
+            budgets: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// One budget for all connections that are one app in one tenant.
+    fn budget(&self, access: &GraphAccess) -> Budget {
+        let key = format!("{:?}\n{}\n{}", access.cloud, access.tenant, access.client_id);
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Budget::new(access.licences.map(Tier::of_licences), Arc::new(self.clock));
+        budgets.entry(key).or_insert_with(new).clone()
+    }
+
+    /// A connection to Graph.
+    ///
+    /// # Errors
+    /// An address that may not be spoken to, or a TLS stack that cannot be set up.
+    pub(crate) fn graph(&self, access: &GraphAccess) -> Result<GraphClient<ReqwestTransport>, Failure> {
+        let endpoints = access.cloud.endpoints(self.egress)?;
+        let credentials = Credentials {
+            tenant: access.tenant.clone(),
+            client_id: access.client_id.clone(),
+            client_secret: access.client_secret.clone(),
+        };
+        let settings = ClientSettings::new(credentials, endpoints, env!("CARGO_PKG_VERSION"));
+        let transport = ReqwestTransport::new()?;
+        Ok(GraphClient::new(
+            transport,
+            settings,
+            self.budget(access),
+            Arc::new(self.clock),
+            Arc::new(OsEntropy),
+        ))
+    }
+}
+
+/// A job and everything it needs.
+pub struct Job<'a> {
+    /// What to do.
+    pub spec: &'a RunSpec,
+    /// How to reach the table.
+    pub source: Access,
+    /// How to reach the list.
+    pub graph: GraphAccess,
+    /// Key of identities and hashes.
+    pub hash_key: HashKey,
+    /// Seals values of this definition.
+    pub data_key: DataKey,
+    /// Who wants to know how far it is.
+    pub progress: &'a dyn Progress,
+    /// Set by whoever wants it to stop.
+    pub cancel: Arc<AtomicBool>,
+}
+
+struct RealWorld<'p>(PhantomData<&'p ()>);
+
+impl<'p> World for RealWorld<'p> {
+    type Source = SourcePort;
+    type Target = TargetPort;
+    type Ledger = LedgerPort;
+    type Scratch = ScratchPort;
+    type Control = Driver;
+    type Progress = Reporter<'p>;
+}
+
+/// The right to drive, or the right to look only.
+enum Driver {
+    Writer(lease::HeldLease),
+    /// Plan and verify run beside a writer and write nothing, so they need no lease.
+    Looker {
+        fence: Fence,
+        cancelled: Arc<AtomicBool>,
+    },
+}
+
+impl Control for Driver {
+    fn fence(&self) -> Fence {
+        match self {
+            Driver::Writer(lease) => lease.fence(),
+            Driver::Looker { fence, .. } => *fence,
+        }
+    }
+
+    fn send_before(&self) -> syncbridge_domain::clock::Monotonic {
+        match self {
+            Driver::Writer(lease) => lease.send_before(),
+            // Nothing may be sent without a lease.
+            Driver::Looker { .. } => syncbridge_domain::clock::Monotonic(Duration::ZERO),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        match self {
+            Driver::Writer(lease) => lease.cancelled(),
+            Driver::Looker { cancelled, .. } => cancelled.load(std::sync::atomic::Ordering::Acquire),
+        }
+    }
+}
+
+/// Tells both the person who waits and, now and then, the meta-store.
+struct Reporter<'p> {
+    person: &'p dyn Progress,
+    latest: Arc<Mutex<(Counters, Spending)>>,
+}
+
+impl Progress for Reporter<'_> {
+    fn step(&self, step: Step) {
+        self.person.step(step);
+    }
+
+    fn counters(&self, counters: &Counters, spending: &Spending) {
+        self.person.counters(counters, spending);
+        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = (counters.clone(), spending.clone());
+    }
+}
+
+/// Writes progress to the meta-store every second; ends when dropped.
+struct Recorder(tokio::task::JoinHandle<()>);
+
+impl Recorder {
+    fn start(store: MetaStore, run: RunId, latest: Arc<Mutex<(Counters, Spending)>>) -> Self {
+        Self(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let (counters, spending) = latest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                let written = match store.acquire().await {
+                    Ok(mut connection) => runs::progress(&mut connection, run, &counters, &spending).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = written {
+                    tracing::warn!(run = %run, error.code = error.code(), "progress could not be recorded");
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Runs a queued job and records how it ended.
+///
+/// # Errors
+/// Only when the outcome itself cannot be recorded; everything else is part of the outcome.
+pub async fn run_job(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failure> {
+    let spec = job.spec;
+    let mut connection = services.store.acquire().await?;
+    runs::start(&mut connection, spec.run).await?;
+    drop(connection);
+    tracing::info!(run = %spec.run, definition = %spec.definition, kind = spec.kind.name(), "run started");
+    let outcome = match execute(services, job).await {
+        Ok(outcome) => outcome,
+        Err(failure) => before_it_began(&failure, services.clock.now()),
+    };
+    let mut connection = services.store.acquire().await?;
+    runs::finish(&mut connection, spec.run, &outcome).await?;
+    tracing::info!(
+        run = %spec.run,
+        run.state = outcome.state.name(),
+        run.ru = outcome.spending.total().0,
+        failure.code = outcome.failure.as_ref().map(|failure| failure.code.as_str()),
+        "run ended"
+    );
+    Ok(outcome)
+}
+
+async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failure> {
+    let spec = job.spec;
+    // The lease first: whoever does not get it has cost neither side anything.
+    let (driver, heartbeat) = match spec.kind {
+        RunKind::Push => {
+            let (held, heartbeat) = lease::take(
+                &services.store,
+                spec.definition,
+                spec.run,
+                &services.holder,
+                services.lease_term,
+                services.clock,
+                job.cancel.clone(),
+            )
+            .await?;
+            (Driver::Writer(held), Some(heartbeat))
+        }
+        RunKind::Verify | RunKind::Plan => {
+            let fence = Fence {
+                definition: spec.definition,
+                epoch: 0,
+            };
+            (
+                Driver::Looker {
+                    fence,
+                    cancelled: job.cancel.clone(),
+                },
+                None,
+            )
+        }
+    };
+    let outcome = drive(services, job, &driver).await;
+    drop(heartbeat);
+    if let Driver::Writer(held) = &driver {
+        if held.is_lost() {
+            return Ok(RunOutcome {
+                failure: Some(lease_lost()),
+                state: RunState::Failed,
+                ..outcome?
+            });
+        }
+        // A lease that cannot be given back runs out by itself.
+        if let Err(error) = syncbridge_meta_store::leases::release(&services.store, held.fence()).await {
+            tracing::warn!(run = %spec.run, error.code = error.code(), "the lease could not be given back");
+        }
+    }
+    outcome
+}
+
+async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<RunOutcome, Failure> {
+    let spec = job.spec;
+    let memory = DefinitionStore::new(
+        services.store.clone(),
+        spec.workspace,
+        spec.definition,
+        spec.target.list.clone(),
+        job.data_key,
+    );
+    let ledger = LedgerPort(memory);
+    let generation = syncbridge_engine::ports::Ledger::generation(&ledger).await?;
+    let table = TableRef::new(&spec.source.schema, &spec.source.table);
+    let shape = ReadShape::of(&spec.mapping, &spec.source);
+    let table = PgSource::connect(&job.source, &table, &shape).await?;
+    let source = SourcePort { table, generation };
+    let client = services.graph(&job.graph)?;
+    let settings = ListSettings {
+        lane: spec.lane,
+        ..ListSettings::default()
+    };
+    let target = TargetPort::new(client, spec.target.clone(), spec.mapping.clone(), settings);
+    let scratch = ScratchPort(Scratch::in_system_folder());
+    let latest = Arc::new(Mutex::new((Counters::default(), Spending::default())));
+    let reporter = Reporter {
+        person: job.progress,
+        latest: latest.clone(),
+    };
+    let recorder = Recorder::start(services.store.clone(), spec.run, latest);
+    let ports = Ports {
+        source: &source,
+        target: &target,
+        ledger: &ledger,
+        scratch: &scratch,
+        control: driver,
+        progress: &reporter,
+        clock: &services.clock,
+        entropy: &OsEntropy,
+        hash_key: &job.hash_key,
+    };
+    let outcome = syncbridge_engine::run::<RealWorld<'_>>(spec, ports).await;
+    drop(recorder);
+    source.table.close().await;
+    Ok(outcome)
+}
+
+fn before_it_began(failure: &Failure, now: chrono::DateTime<chrono::Utc>) -> RunOutcome {
+    RunOutcome {
+        state: if failure.code == "lease.held" {
+            RunState::Refused
+        } else {
+            RunState::Failed
+        },
+        counters: Counters::default(),
+        spending: Spending::default(),
+        failure: Some(failure.clone()),
+        verification: None,
+        prediction: None,
+        notices: Vec::new(),
+        ended: now,
+    }
+}
+
+fn lease_lost() -> Failure {
+    Failure::new(
+        Scope::List,
+        "lease.lost",
+        "the lease of this definition ran out or was taken over while the run was under way",
+        "nothing is lost: the next run settles what was open; look at who drives the definition now",
+    )
+}

@@ -1,0 +1,137 @@
+//! The engine's ledger port over the meta-store.
+
+use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
+use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
+use syncbridge_domain::feed::Cursor;
+use syncbridge_domain::identity::Identity;
+use syncbridge_domain::ids::{EffectId, RunId};
+use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
+use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_engine::ports::{Ledger, OverriddenEdit, PortResult, Settlement, Verdict};
+use syncbridge_meta_store as store;
+
+/// The memory of one definition.
+pub(crate) struct LedgerPort(pub(crate) store::DefinitionStore);
+
+fn settlement(settled: &Settlement) -> store::Settlement {
+    store::Settlement {
+        effect: settled.effect,
+        identity: settled.identity,
+        verdict: match &settled.verdict {
+            Verdict::Applied(row) => store::Verdict::Applied(row.clone()),
+            Verdict::Quarantined(entry) => store::Verdict::Quarantined(entry.clone()),
+            Verdict::Released => store::Verdict::Released,
+            Verdict::Armed => store::Verdict::Armed,
+        },
+        clears_dirty: settled.clears_dirty,
+        request_id: settled.request_id.clone(),
+    }
+}
+
+impl Ledger for LedgerPort {
+    async fn rows(&self, ids: &[Identity]) -> PortResult<Vec<Option<LedgerRow>>> {
+        Ok(self.0.rows(ids).await?)
+    }
+
+    async fn digests(
+        &self,
+        after: Option<Identity>,
+        until: Option<Identity>,
+        limit: u32,
+    ) -> PortResult<Vec<LedgerDigest>> {
+        Ok(self.0.digests(after, until, limit).await?)
+    }
+
+    async fn live_rows(&self) -> PortResult<u64> {
+        Ok(self.0.live_rows().await?)
+    }
+
+    async fn layout(&self, stamp: LayoutStamp) -> PortResult<Option<Vec<u64>>> {
+        Ok(self.0.layout(stamp).await?)
+    }
+
+    async fn remember_layout(&self, fence: Fence, stamp: LayoutStamp, fields: &[u64]) -> PortResult<()> {
+        Ok(self.0.remember_layout(fence, stamp, fields).await?)
+    }
+
+    async fn admit(&self, fence: Fence, run: RunId, effects: &[NewEffect]) -> PortResult<Vec<Admission>> {
+        Ok(self.0.admit(fence, run, effects).await?)
+    }
+
+    async fn settle(&self, fence: Fence, run: RunId, settled: &[Settlement]) -> PortResult<()> {
+        let settled: Vec<store::Settlement> = settled.iter().map(settlement).collect();
+        Ok(self.0.settle(fence, run, &settled).await?)
+    }
+
+    async fn adopt(
+        &self,
+        fence: Fence,
+        rows: &[LedgerRow],
+        clears_dirty: &[Option<u64>],
+    ) -> PortResult<Vec<bool>> {
+        Ok(self.0.adopt(fence, rows, clears_dirty).await?)
+    }
+
+    async fn unsettled(&self, limit: u32) -> PortResult<Vec<Effect>> {
+        Ok(self.0.unsettled(limit).await?)
+    }
+
+    async fn probed(&self, fence: Fence, effects: &[EffectId]) -> PortResult<()> {
+        Ok(self.0.probed(fence, effects).await?)
+    }
+
+    async fn mark_dirty(&self, fence: Fence, marks: &[DirtyMark], cursor: Option<&Cursor>) -> PortResult<()> {
+        Ok(self.0.mark_dirty(fence, marks, cursor).await?)
+    }
+
+    async fn dirty(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<DirtyRow>> {
+        Ok(self.0.dirty(after, limit).await?)
+    }
+
+    async fn clear_dirty(&self, fence: Fence, rows: &[(Identity, u64)]) -> PortResult<()> {
+        Ok(self.0.clear_dirty(fence, rows).await?)
+    }
+
+    async fn quarantine(
+        &self,
+        fence: Fence,
+        run: RunId,
+        entries: &[(NewQuarantine, Option<u64>)],
+    ) -> PortResult<()> {
+        Ok(self.0.quarantine(fence, run, entries).await?)
+    }
+
+    async fn quarantined(&self, ids: &[Identity]) -> PortResult<Vec<Option<Quarantined>>> {
+        Ok(self.0.quarantined(ids).await?)
+    }
+
+    async fn requeue_due(&self, fence: Fence) -> PortResult<u64> {
+        Ok(self.0.requeue_due(fence).await?)
+    }
+
+    async fn record_conflicts(
+        &self,
+        fence: Fence,
+        run: RunId,
+        conflicts: &[OverriddenEdit],
+    ) -> PortResult<()> {
+        let conflicts: Vec<store::OverriddenEdit> = conflicts
+            .iter()
+            .map(|edit| store::OverriddenEdit {
+                identity: edit.identity,
+                column: edit.column.clone(),
+                source: edit.source.clone(),
+                target: edit.target.clone(),
+            })
+            .collect();
+        Ok(self.0.record_conflicts(fence, run, &conflicts).await?)
+    }
+
+    async fn cursor(&self) -> PortResult<Cursor> {
+        Ok(self.0.cursor().await?)
+    }
+
+    async fn generation(&self) -> PortResult<u32> {
+        Ok(self.0.generation().await?)
+    }
+}

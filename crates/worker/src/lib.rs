@@ -1,0 +1,19 @@
+//! Runs jobs: takes the writer lease, opens both sides, hands them to the engine as ports, and records how it
+//! ended. The only place where ports meet adapters.
+
+mod clock;
+mod job;
+mod lease;
+mod ledger_port;
+mod look;
+mod scratch_port;
+mod source_port;
+mod target_port;
+
+pub use clock::{OsEntropy, SystemClock};
+pub use job::{GraphAccess, Job, Services, run_job};
+pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, sign_in};
+pub use syncbridge_source_postgres::{Access as SourceAccess, TableRef, TlsMode};
+pub use syncbridge_target_graph::Budget;
+pub use syncbridge_target_graph::cloud::Cloud;
+pub use syncbridge_target_graph::egress::EgressRules;

@@ -1,0 +1,156 @@
+//! Looking at both sides and preparing the list, for whoever describes or provisions a sync.
+
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::run::TargetSpec;
+use syncbridge_domain::table::{ColumnShape, TableShape};
+use syncbridge_source_postgres::catalog::TableDescription;
+use syncbridge_source_postgres::{Access, Catalog, TableRef};
+use syncbridge_target_graph::column::DesiredList;
+
+use crate::job::{GraphAccess, Services};
+
+/// What a table looks like.
+///
+/// # Errors
+/// Connection failures, a missing table, missing privileges; each with its next step.
+pub async fn describe_table(access: &Access, table: &TableRef) -> Result<TableShape, Failure> {
+    let catalog = Catalog::connect(access).await?;
+    let described = catalog.describe(table).await;
+    catalog.close().await;
+    Ok(shape_of(described?))
+}
+
+fn shape_of(described: TableDescription) -> TableShape {
+    let usable = || described.keys.iter().filter(|key| key.refusal.is_none());
+    let primary_key = usable()
+        .find(|key| key.primary)
+        .map(|key| key.columns.clone())
+        .unwrap_or_default();
+    let unique_keys = usable()
+        .filter(|key| !key.primary)
+        .map(|key| key.columns.clone())
+        .collect();
+    TableShape {
+        schema: described.table.schema.clone(),
+        name: described.table.table.clone(),
+        comment: described.comment.clone(),
+        estimated_rows: described.analyzed_rows.unwrap_or(0),
+        columns: described
+            .columns
+            .iter()
+            .map(|column| ColumnShape {
+                name: column.name.clone(),
+                pg_type: column.pg_type.clone(),
+                nullable: column.nullable,
+                generated: column.generated,
+                comment: column.comment.clone(),
+            })
+            .collect(),
+        primary_key,
+        unique_keys,
+        remarks: Vec::new(),
+    }
+}
+
+/// The list somebody wants.
+#[derive(Clone, Debug)]
+pub struct ListWish<'a> {
+    /// Site: address, `host:/path`, or id.
+    pub site: &'a str,
+    /// Name people see.
+    pub name: &'a str,
+    /// Shown beside the name.
+    pub description: Option<String>,
+    /// What travels.
+    pub mapping: &'a Mapping,
+    /// The list provisioned before, whose loss is told instead of being made good silently.
+    pub known: Option<String>,
+}
+
+/// What provisioning would do, or did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListPlan {
+    /// Where the list is, if it is there.
+    pub target: Option<TargetSpec>,
+    /// Address people open.
+    pub web_url: Option<String>,
+    /// Whether the list is (to be) made.
+    pub creates: bool,
+    /// Internal names of columns (to be) added to a list that is there.
+    pub columns: Vec<String>,
+}
+
+/// Gets a token, which proves tenant, client id and secret.
+///
+/// # Errors
+/// What Entra answered, with the setting to correct.
+pub async fn sign_in(services: &Services, access: &GraphAccess) -> Result<(), Failure> {
+    services.graph(access)?.sign_in().await
+}
+
+/// What provisioning would do. Writes nothing.
+///
+/// # Errors
+/// A site or list that cannot be reached, columns that do not fit, a missing permission.
+pub async fn list_plan(
+    services: &Services,
+    access: &GraphAccess,
+    wish: &ListWish<'_>,
+) -> Result<ListPlan, Failure> {
+    let client = services.graph(access)?;
+    let site = client.site(wish.site).await?;
+    let inspection = client.inspect(&site.id, &desired(wish)).await?;
+    if let Some(refusal) = inspection.refusal() {
+        return Err(refusal);
+    }
+    let target = inspection.list.as_ref().map(|list| TargetSpec {
+        site: site.id.clone(),
+        list: list.id.clone(),
+    });
+    Ok(ListPlan {
+        creates: target.is_none(),
+        target,
+        web_url: inspection.list.map(|list| list.web_url),
+        columns: inspection.missing,
+    })
+}
+
+/// Makes the list, or adds what it lacks. Writes nothing where nothing is missing.
+///
+/// # Errors
+/// As [`list_plan`], and whatever keeps Graph from writing.
+pub async fn provision(
+    services: &Services,
+    access: &GraphAccess,
+    wish: &ListWish<'_>,
+) -> Result<ListPlan, Failure> {
+    let client = services.graph(access)?;
+    let site = client.site(wish.site).await?;
+    let made = client.provision(&site.id, &desired(wish)).await?;
+    if made.list_id.is_empty() {
+        return Err(Failure::new(
+            Scope::List,
+            "graph.no_list_id",
+            "Graph made a list and named no id for it",
+            "apply the definition again; the list is then found by its name",
+        ));
+    }
+    Ok(ListPlan {
+        target: Some(TargetSpec {
+            site: site.id,
+            list: made.list_id,
+        }),
+        web_url: Some(made.list_web_url),
+        creates: made.created,
+        columns: made.columns_added,
+    })
+}
+
+fn desired(wish: &ListWish<'_>) -> DesiredList {
+    let list = DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping);
+    DesiredList {
+        known_id: wish.known.clone(),
+        ..list
+    }
+}

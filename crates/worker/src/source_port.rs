@@ -1,0 +1,68 @@
+//! The engine's source port over a PostgreSQL table.
+
+use syncbridge_domain::feed::{Horizon, Lsn, Mark};
+use syncbridge_domain::identity::Key;
+use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_engine::ports::{PortResult, Source, SourcePage, WatermarkPosition};
+use syncbridge_source_postgres as postgres;
+
+/// A table read in the current generation of marks.
+pub(crate) struct SourcePort {
+    pub(crate) table: postgres::PgSource,
+    pub(crate) generation: u32,
+}
+
+impl SourcePort {
+    fn mark(&self, lsn: Lsn) -> Mark {
+        Mark {
+            generation: self.generation,
+            lsn,
+        }
+    }
+
+    fn page(&self, page: postgres::SourcePage) -> SourcePage {
+        SourcePage {
+            rows: page.rows,
+            mark: self.mark(page.lsn),
+        }
+    }
+}
+
+impl Source for SourcePort {
+    async fn horizon(&self) -> PortResult<Horizon> {
+        self.table.horizon().await
+    }
+
+    async fn watermark_ceiling(&self, horizon: &Horizon) -> PortResult<Option<(String, bool)>> {
+        self.table.watermark_ceiling(horizon).await
+    }
+
+    async fn estimate(&self) -> PortResult<u64> {
+        self.table.estimate().await
+    }
+
+    async fn page_by_key(&self, after: Option<&Key>, limit: u32) -> PortResult<SourcePage> {
+        Ok(self.page(self.table.page_by_key(after, limit).await?))
+    }
+
+    async fn page_by_watermark(
+        &self,
+        after: Option<&WatermarkPosition>,
+        limit: u32,
+    ) -> PortResult<SourcePage> {
+        let after = after.map(|at| postgres::WatermarkPosition {
+            value: at.value.clone(),
+            key: at.key.clone(),
+        });
+        Ok(self.page(self.table.page_by_watermark(after.as_ref(), limit).await?))
+    }
+
+    async fn page_without_watermark(&self, after: Option<&Key>, limit: u32) -> PortResult<SourcePage> {
+        Ok(self.page(self.table.page_without_watermark(after, limit).await?))
+    }
+
+    async fn read_keys(&self, keys: &[Key]) -> PortResult<(Vec<Presence<SourceRow>>, Mark)> {
+        let (rows, lsn) = self.table.read_keys(keys).await?;
+        Ok((rows, self.mark(lsn)))
+    }
+}

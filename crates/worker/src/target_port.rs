@@ -1,0 +1,76 @@
+//! The engine's target port over a Graph list.
+//!
+//! The list is opened with the first thing that is asked of it: a run that finds nothing to do costs nothing.
+
+use syncbridge_domain::clock::Monotonic;
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::identity::SyncKey;
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::quota::{Spending, WhyTag};
+use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, Refusal, TaggedWrite};
+use syncbridge_domain::run::TargetSpec;
+use syncbridge_engine::ports::{PortResult, Target};
+use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, ReqwestTransport};
+use tokio::sync::OnceCell;
+
+/// A list that is opened when it is first needed.
+pub(crate) struct TargetPort {
+    client: GraphClient<ReqwestTransport>,
+    place: TargetSpec,
+    mapping: Mapping,
+    settings: ListSettings,
+    opened: OnceCell<ListTarget<ReqwestTransport>>,
+}
+
+impl TargetPort {
+    pub(crate) fn new(
+        client: GraphClient<ReqwestTransport>,
+        place: TargetSpec,
+        mapping: Mapping,
+        settings: ListSettings,
+    ) -> Self {
+        Self { client, place, mapping, settings, opened: OnceCell::new() }
+    }
+
+    async fn list(&self) -> Result<&ListTarget<ReqwestTransport>, Failure> {
+        let TargetSpec { site, list } = &self.place;
+        self.opened
+            .get_or_try_init(|| ListTarget::open(&self.client, site, list, &self.mapping, self.settings))
+            .await
+    }
+}
+
+impl Target for TargetPort {
+    async fn write(&self, writes: Vec<TaggedWrite>, deadline: Monotonic) -> Vec<Receipt> {
+        match self.list().await {
+            Ok(list) => list.write(writes, deadline).await,
+            // The list could not even be looked at: nothing was sent.
+            Err(failure) => {
+                let refused = || Receipt::Refused { refusal: Refusal::Failed(failure.clone()) };
+                writes.iter().map(|_| refused()).collect()
+            }
+        }
+    }
+
+    async fn lookup(&self, keys: &[SyncKey], why: WhyTag) -> Vec<Lookup> {
+        match self.list().await {
+            Ok(list) => list.lookup(keys, why).await,
+            Err(failure) => keys.iter().map(|_| Lookup::Unknown(failure.clone())).collect(),
+        }
+    }
+
+    async fn read(&self, items: &[ItemId], why: WhyTag) -> Vec<ItemRead> {
+        match self.list().await {
+            Ok(list) => list.read(items, why).await,
+            Err(failure) => items.iter().map(|_| ItemRead::Unknown(failure.clone())).collect(),
+        }
+    }
+
+    async fn page(&self, next: Option<&str>, why: WhyTag) -> PortResult<ItemPage> {
+        self.list().await?.page(next, why).await
+    }
+
+    fn spending(&self) -> Spending {
+        self.opened.get().map(ListTarget::spending).unwrap_or_default()
+    }
+}
