@@ -12,6 +12,8 @@ CREATE TABLE runs (
     counters jsonb NOT NULL DEFAULT '{}',
     spending jsonb NOT NULL DEFAULT '{}',
     failure jsonb,
+    verification jsonb,
+    prediction jsonb,
     notices text[] NOT NULL DEFAULT '{}',
     requested_by text NOT NULL CHECK (length(requested_by) BETWEEN 1 AND 200),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -20,7 +22,7 @@ CREATE TABLE runs (
     PRIMARY KEY (run_id, created_at),
     CHECK ((ended_at IS NOT NULL) = (state NOT IN ('queued', 'running', 'paused')))
 ) PARTITION BY RANGE (created_at);
-COMMENT ON TABLE runs IS 'Executions of definitions: what they were told (`spec`, without credentials), what they did and spent, how they ended.';
+COMMENT ON TABLE runs IS 'Executions of definitions: what they were told (`spec`, without credentials), what they did and spent, what they found (`verification`, `prediction`: without values), how they ended.';
 CREATE INDEX runs_of_definition ON runs (definition_id, created_at DESC);
 CREATE INDEX runs_unfinished ON runs (definition_id) WHERE ended_at IS NULL;
 CREATE TABLE runs_default PARTITION OF runs DEFAULT;

@@ -112,10 +112,8 @@ impl<W: World> Session<'_, W> {
         if self.spec.source.watermark.is_none() {
             return Ok(None);
         }
-        let horizon = self.ports.source.horizon().await?;
-        let Some(value) = self.fresh_watermark(&horizon).await? else {
-            return Ok(None);
-        };
+        let (fresh, horizon) = self.fresh_watermark().await?;
+        let Some(value) = fresh else { return Ok(None) };
         let (ripe, _) = adoptable(std::slice::from_ref(&value), &horizon);
         // Nothing else was running: no transaction has to be waited for.
         Ok(Some(if ripe.is_some() {
@@ -129,13 +127,30 @@ impl<W: World> Session<'_, W> {
         }))
     }
 
-    /// The value that becomes the cursor once the horizon's transactions have ended.
-    pub(crate) async fn fresh_watermark(&self, horizon: &Horizon) -> PortResult<Option<PendingWatermark>> {
-        let ceiling = self.ports.source.watermark_ceiling(horizon).await?;
-        Ok(ceiling.map(|(value, held_below)| PendingWatermark {
+    /// The value that becomes the cursor once the transactions of the horizon beside it have ended. To be asked
+    /// before the first snapshot that rests on it.
+    pub(crate) async fn fresh_watermark(&self) -> PortResult<(Option<PendingWatermark>, Horizon)> {
+        let before = self.ports.source.horizon().await?;
+        let Some((value, held_below)) = self.ports.source.watermark_ceiling(&before).await? else {
+            return Ok((None, before));
+        };
+        if held_below {
+            // An instant below the start of every transaction that was open: only ids have to be waited for.
+            let pending = PendingWatermark {
+                value,
+                xmax: before.xmax,
+                clock: None,
+            };
+            return Ok((Some(pending), before));
+        }
+        // Any other value: whoever drew a smaller one may have begun between the two questions, so that the
+        // transactions to wait for are those of a horizon taken afterwards.
+        let after = self.ports.source.horizon().await?;
+        let pending = PendingWatermark {
             value,
-            xmax: horizon.xmax,
-            clock: (!held_below).then_some(horizon.clock),
-        }))
+            xmax: after.xmax,
+            clock: Some(after.clock),
+        };
+        Ok((Some(pending), after))
     }
 }

@@ -32,12 +32,13 @@ pub struct SourcePage {
     pub mark: Mark,
 }
 
-/// Where the next watermark page begins: behind this row.
+/// Where the next watermark page begins: behind this row, or at the value, rows that bear it included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatermarkPosition {
     /// Raw text of the watermark.
     pub value: String,
-    /// Key of the last row with it; `None`: begin behind the value itself.
+    /// Key of the last row with it; `None`: begin at the value itself, since a transaction that began in the
+    /// very microsecond of the cursor may still have committed rows that bear it.
     pub key: Option<Key>,
 }
 
@@ -47,7 +48,8 @@ pub trait Source: Send + Sync {
     fn horizon(&self) -> impl Future<Output = PortResult<Horizon>> + Send;
     /// The watermark value that may become the cursor once the horizon's transactions have ended: the largest
     /// value now, held below the start of the oldest open transaction where the column is a server-written
-    /// instant. The flag says whether it was so held. `None`: the table is empty or all values are NULL.
+    /// instant. The flag says whether it was so held; where it was not, the transactions to wait for are those
+    /// of a horizon taken after this answer. `None`: the table is empty or all values are NULL.
     fn watermark_ceiling(
         &self,
         horizon: &Horizon,

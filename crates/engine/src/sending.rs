@@ -97,7 +97,10 @@ impl<W: World> Session<'_, W> {
                 return Err(miscounted(batch.len(), receipts.len()));
             }
             for (attempt, receipt) in batch.into_iter().zip(receipts) {
-                if let Receipt::Refused { refusal: Refusal::Throttled(wait) } = &receipt {
+                if let Receipt::Refused {
+                    refusal: Refusal::Throttled(wait),
+                } = &receipt
+                {
                     sent.wait = sent.wait.max(*wait);
                 }
                 match self.classify(attempt, receipt) {

@@ -21,8 +21,7 @@ impl<W: World> Session<'_, W> {
     ) -> PortResult<()> {
         self.ports.progress.step(Step::Reading { rows: 0 });
         // Before the first snapshot: whatever ends after this is seen by the pages below or by a later pass.
-        let horizon = self.ports.source.horizon().await?;
-        let fresh = self.fresh_watermark(&horizon).await?;
+        let (fresh, horizon) = self.fresh_watermark().await?;
         self.pages_above(watermark.as_ref()).await?;
         self.pages_without().await?;
         let mut waiting = pending;

@@ -62,7 +62,7 @@ FAULTS
 EXAMPLES
   graph-sim --listen 127.0.0.1:8700 --client demo:secret --site demo
   graph-sim --profile documented --quota sliding --fault throttle,on=batch,probability=0.05,retry_after=0.249
-  graph-sim --fault lost_answer,on=create,every=20 --fault refuse,field=SyncBridgeKey,one_in=100
+  graph-sim --fault lost_answer,on=create,every=20 --fault 'refuse,on=create|patch,field=SyncBridgeKey,one_in=100'
 ";
 
 /// Simulates Microsoft Graph for SharePoint lists: Graph at /v1.0, tokens at /{tenant}/oauth2/v2.0/token, controls

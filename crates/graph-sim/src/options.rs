@@ -231,3 +231,25 @@ impl Default for Options {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Behaviour, Client};
+
+    #[test]
+    fn a_behaviour_is_read_over_the_defaults_and_unknown_names_are_refused() {
+        let read = Behaviour::parse(r#"{"duplicate": [400, "invalidRequest"], "versions_kept": 0}"#).unwrap();
+        assert_eq!(read.duplicate, (400, "invalidRequest".to_owned()));
+        assert_eq!((read.versions_kept, read.default_page), (0, 200));
+        assert!(Behaviour::parse(r#"{"speed": 1}"#).unwrap_err().contains("speed"));
+    }
+
+    #[test]
+    fn a_client_shown_for_debugging_keeps_its_secret() {
+        let client = Client {
+            id: "a".to_owned(),
+            secret: "PLANTED".to_owned(),
+        };
+        assert!(!format!("{client:?}").contains("PLANTED"));
+    }
+}

@@ -25,7 +25,7 @@ pub(crate) fn instead(fault: &Fault, operation: Operation, now: DateTime<Utc>) -
         FaultKind::Throttle => Ok(throttle(fault, now)),
         FaultKind::Refuse => {
             // Without a message of its own the refusal says nothing useful, as the service's often do.
-            Err(own(400, "invalidRequest", "General exception while processing"))
+            Err(own(400, "generalException", "General exception while processing"))
         }
         FaultKind::NewListNotFound => Err(own(404, "itemNotFound", "The specified list was not found")),
         FaultKind::Precondition => {

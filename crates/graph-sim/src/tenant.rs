@@ -99,6 +99,9 @@ impl Tenant {
         let mut faults = Faults::new(options.seed);
         faults.set(options.faults.clone())?;
         let mut sites: Vec<Site> = Vec::new();
+        if options.sites.iter().any(String::is_empty) {
+            return Err("site '': a site needs a name; the root site exists always".to_owned());
+        }
         for name in std::iter::once("").chain(options.sites.iter().map(String::as_str)) {
             if name.contains('/') || name.contains(':') || sites.iter().any(|site| site.name == name) {
                 return Err(format!(

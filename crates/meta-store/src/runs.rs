@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::ids::{DefinitionId, RunId, WorkspaceId};
 use syncbridge_domain::quota::Spending;
-use syncbridge_domain::run::{Counters, RunKind, RunOutcome, RunSpec, RunState};
+use syncbridge_domain::run::{Counters, Prediction, RunKind, RunOutcome, RunSpec, RunState, Verification};
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -31,6 +31,10 @@ pub struct Run {
     pub spending: Spending,
     /// Why it did not complete.
     pub failure: Option<Failure>,
+    /// What a verification found.
+    pub verification: Option<Verification>,
+    /// What a plan predicts.
+    pub prediction: Option<Prediction>,
     /// Remarks for people.
     pub notices: Vec<String>,
     /// Who asked for it.
@@ -117,6 +121,7 @@ pub async fn progress(
 pub async fn finish(connection: &mut PgConnection, run: RunId, outcome: &RunOutcome) -> Result<bool> {
     let finished = sqlx::query(
         "UPDATE runs SET state = $2, counters = $3, spending = $4, failure = $5, notices = $6,
+                         verification = $7, prediction = $8,
                          ended_at = clock_timestamp()
          WHERE run_id = $1 AND ended_at IS NULL",
     )
@@ -125,7 +130,15 @@ pub async fn finish(connection: &mut PgConnection, run: RunId, outcome: &RunOutc
     .bind(Json(&outcome.counters))
     .bind(Json(&outcome.spending))
     .bind(outcome.failure.as_ref().map(Json))
-    .bind(&outcome.notices)
+    .bind(
+        outcome
+            .notices
+            .iter()
+            .map(|notice| notice.replace('\0', "\u{fffd}"))
+            .collect::<Vec<_>>(),
+    )
+    .bind(outcome.verification.as_ref().map(Json))
+    .bind(outcome.prediction.as_ref().map(Json))
     .execute(connection)
     .await?;
     Ok(finished.rows_affected() == 1)
@@ -158,7 +171,7 @@ pub async fn end_abandoned(
 
 const SELECT: &str =
     "SELECT run_id, workspace_id, definition_id, kind, state, counters, spending, failure, notices,
-        requested_by, created_at, started_at, ended_at FROM runs";
+        requested_by, created_at, started_at, ended_at, verification, prediction FROM runs";
 
 /// The run of this id.
 ///
@@ -249,6 +262,12 @@ fn read(row: &PgRow) -> Result<Run> {
         failure: row
             .try_get::<Option<Json<Failure>>, _>(7)?
             .map(|failure| failure.0),
+        verification: row
+            .try_get::<Option<Json<Verification>>, _>(13)?
+            .map(|found| found.0),
+        prediction: row
+            .try_get::<Option<Json<Prediction>>, _>(14)?
+            .map(|found| found.0),
         notices: row.try_get(8)?,
         requested_by: row.try_get(9)?,
         created: row.try_get(10)?,
@@ -257,13 +276,16 @@ fn read(row: &PgRow) -> Result<Run> {
     })
 }
 
-/// A run that has not reported yet has an empty object.
+/// A run that has not reported yet has an empty object, and one of an older version may lack counters that
+/// came later: both read as zero.
 fn counters(row: &PgRow) -> Result<Counters> {
-    let stored: serde_json::Value = row.try_get(5)?;
-    if stored.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Ok(Counters::default());
+    let damaged = |_| Error::Damaged { what: "run counters" };
+    let stored: serde_json::Map<String, serde_json::Value> = row.try_get::<Json<_>, _>(5)?.0;
+    let mut all = serde_json::to_value(Counters::default()).map_err(damaged)?;
+    if let Some(all) = all.as_object_mut() {
+        all.extend(stored);
     }
-    serde_json::from_value(stored).map_err(|_| Error::Damaged { what: "run counters" })
+    serde_json::from_value(all).map_err(damaged)
 }
 
 fn not_found(run: RunId) -> Error {

@@ -1,1 +1,18 @@
+//! The meta-store on a real PostgreSQL, one fresh database a test.
 
+// Helpers of tests may panic like tests; clippy only knows functions marked as such.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod admission;
+mod adoption;
+mod configuration;
+mod connecting;
+mod dirty_rows;
+mod fixture;
+mod leasing;
+mod quarantining;
+mod round_trip;
+mod run_records;
+mod schema;
+mod sealing;
+mod settling;

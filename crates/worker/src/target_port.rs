@@ -29,7 +29,13 @@ impl TargetPort {
         mapping: Mapping,
         settings: ListSettings,
     ) -> Self {
-        Self { client, place, mapping, settings, opened: OnceCell::new() }
+        Self {
+            client,
+            place,
+            mapping,
+            settings,
+            opened: OnceCell::new(),
+        }
     }
 
     async fn list(&self) -> Result<&ListTarget<ReqwestTransport>, Failure> {
@@ -46,7 +52,9 @@ impl Target for TargetPort {
             Ok(list) => list.write(writes, deadline).await,
             // The list could not even be looked at: nothing was sent.
             Err(failure) => {
-                let refused = || Receipt::Refused { refusal: Refusal::Failed(failure.clone()) };
+                let refused = || Receipt::Refused {
+                    refusal: Refusal::Failed(failure.clone()),
+                };
                 writes.iter().map(|_| refused()).collect()
             }
         }

@@ -1,1 +1,421 @@
-//! Support for the end-to-end tests.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "support of tests: what fails here fails the test with its reason"
+)]
+//! Support for the end-to-end tests: one small world a test, made of real parts.
+//!
+//! A [`World`] has two fresh databases on the shared test server (the source and the meta-store), a simulator
+//! process of its own, and the built `syncbridge` binary, which is run as a person would run it. Nothing is
+//! faked; what a test cannot see from outside it asks the simulator (`/_sim/`) or the databases for.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+use sqlx::PgPool;
+use syncbridge_devstack::simulator::{GraphSim, SimOptions};
+use syncbridge_devstack::testing::{self, TestDatabase};
+
+/// Application that the simulator knows.
+pub const CLIENT_ID: &str = "11111111-2222-4333-8444-555555555555";
+/// Its secret.
+pub const CLIENT_SECRET: &str = "planted-client-secret-9f3b";
+/// Tenant that the simulator plays.
+pub const TENANT: &str = "contoso.onmicrosoft.com";
+
+/// One test's world.
+pub struct World {
+    /// The table's database.
+    pub source: TestDatabase,
+    /// The meta-store's database.
+    pub meta: TestDatabase,
+    /// The simulator.
+    pub sim: GraphSim,
+    /// Folder for documents and logs.
+    pub folder: tempfile::TempDir,
+    http: reqwest::Client,
+    pool: PgPool,
+    meta_pool: PgPool,
+    /// Variables added to every command.
+    pub environment: Vec<(String, String)>,
+    /// Where Graph is for the product; the simulator itself unless a proxy stands in front of it.
+    pub graph_root: String,
+}
+
+impl World {
+    /// A world with a simulator that does as it is told at once.
+    pub async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A world with a simulator of other habits.
+    pub async fn with(adjust: impl FnOnce(&mut SimOptions)) -> Self {
+        let mut options = SimOptions {
+            clients: vec![(CLIENT_ID.into(), CLIENT_SECRET.into())],
+            sites: vec!["Company".into()],
+            extra: vec!["--tenant".into(), TENANT.into()],
+            ..SimOptions::default()
+        };
+        adjust(&mut options);
+        let sim = GraphSim::start(options).await.expect("the simulator starts");
+        let source = testing::postgres().await;
+        let meta = testing::postgres().await;
+        let folder = tempfile::tempdir().expect("a folder for the test");
+        let pool = PgPool::connect(&source.url()).await.expect("the source answers");
+        let meta_pool = PgPool::connect(&meta.url())
+            .await
+            .expect("the meta-store answers");
+        let _ = rustls_provider();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("an HTTP client");
+        let key = folder.path().join("master.key");
+        // 32 bytes of base64, fixed: what is sealed with it lives as long as the test.
+        std::fs::write(&key, "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=").expect("a key file");
+        let graph_root = sim.base_url();
+        let world = Self {
+            source,
+            meta,
+            sim,
+            folder,
+            http,
+            pool,
+            meta_pool,
+            environment: Vec::new(),
+            graph_root,
+        };
+        world.command(&["migrate"]).ok();
+        world
+    }
+
+    /// The built product.
+    pub fn program() -> PathBuf {
+        let me = std::env::current_exe().expect("this test has a path");
+        let folder = me.parent().and_then(Path::parent).expect("target folder");
+        let program = folder.join("syncbridge");
+        assert!(
+            program.is_file(),
+            "{} is not built: run `cargo build --workspace` first",
+            program.display()
+        );
+        program
+    }
+
+    /// The product with arguments, ready to be started.
+    pub fn prepare(&self, args: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(Self::program());
+        command
+            .args(args)
+            .env("SYNCBRIDGE_DATABASE_URL", self.meta.url())
+            .env(
+                "SYNCBRIDGE_MASTER_KEY_FILE",
+                self.folder.path().join("master.key"),
+            )
+            .env("SYNCBRIDGE_ALLOW_CUSTOM_CLOUD", "true")
+            .env("SYNCBRIDGE_LOG", "info")
+            .env("SYNCBRIDGE_LOG_FORMAT", "json")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the product and waits for its end.
+    pub fn command(&self, args: &[&str]) -> Ran {
+        let output = self.prepare(args).output().expect("the product starts");
+        Ran {
+            args: args.join(" "),
+            output,
+        }
+    }
+
+    /// Starts the product and leaves it running; its output goes to files in the test's folder.
+    pub fn start(&self, name: &str, args: &[&str]) -> std::process::Child {
+        let file = |kind: &str| {
+            std::fs::File::create(self.folder.path().join(format!("{name}.{kind}"))).expect("an output file")
+        };
+        self.prepare(args)
+            .stdout(file("out"))
+            .stderr(file("err"))
+            .spawn()
+            .expect("the product starts")
+    }
+
+    /// Statements in the source.
+    pub async fn sql(&self, text: &str) {
+        let text = sqlx::AssertSqlSafe(text.to_owned());
+        sqlx::raw_sql(text)
+            .execute(&self.pool)
+            .await
+            .expect("the statement is right");
+    }
+
+    /// The source's connections.
+    pub fn source_pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// One number from the source.
+    pub async fn count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_one(&self.pool)
+            .await
+            .expect("a number")
+    }
+
+    /// One number from the meta-store.
+    pub async fn meta_count(&self, query: &str) -> i64 {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(query.to_owned()))
+            .fetch_one(&self.meta_pool)
+            .await
+            .expect("a number")
+    }
+
+    /// The meta-store's connections.
+    pub fn meta_pool(&self) -> &PgPool {
+        &self.meta_pool
+    }
+
+    /// Application, database, instance and connection of this world, as one YAML text.
+    pub fn catalog(&self) -> String {
+        let url = reqwest::Url::parse(&self.source.url()).expect("a URL");
+        let documents = [
+            json!({"apiVersion": "syncbridge/v1", "kind": "Application", "metadata": {"name": "company"}, "spec": {}}),
+            json!({"apiVersion": "syncbridge/v1", "kind": "Database", "metadata": {"name": "company"},
+                   "spec": {"application": "company"}}),
+            json!({"apiVersion": "syncbridge/v1", "kind": "Instance", "metadata": {"name": "primary"},
+                   "spec": {"database": "company", "host": url.host_str().unwrap(), "port": url.port().unwrap(),
+                            "dbname": url.path().trim_start_matches('/'), "user": url.username(),
+                            "password": {"value": url.password().unwrap()}, "tls": {"mode": "disable"}}}),
+            json!({"apiVersion": "syncbridge/v1", "kind": "Connection", "metadata": {"name": "contoso"},
+                   "spec": {"tenant": TENANT, "clientId": CLIENT_ID, "clientSecret": {"value": CLIENT_SECRET},
+                            "custom": {"authority": self.graph_root, "graphRoot": self.graph_root}}}),
+        ];
+        documents.iter().map(|d| format!("{d}\n---\n")).collect()
+    }
+
+    /// A definition named `name` for a table, list of the same name; `more` overrides keys of `spec` (merged
+    /// one level deep).
+    pub fn definition(&self, name: &str, table: &str, more: Json) -> String {
+        let mut spec = json!({
+            "database": "company", "connection": "contoso", "source": {"table": table},
+            "target": {"site": "contoso.sharepoint.com:/sites/Company", "list": name, "timeZone": "Europe/Berlin"},
+        });
+        for (key, value) in more.as_object().expect("an object") {
+            match (spec.get_mut(key).and_then(Json::as_object_mut), value.as_object()) {
+                (Some(known), Some(new)) => known.extend(new.clone()),
+                _ => spec[key] = value.clone(),
+            }
+        }
+        json!({"apiVersion": "syncbridge/v1", "kind": "SyncDefinition", "metadata": {"name": name}, "spec": spec})
+            .to_string()
+    }
+
+    /// Applies the catalog and a definition.
+    pub fn apply(&self, definition: &str) -> Ran {
+        let file = self.folder.path().join("documents.yaml");
+        std::fs::write(&file, format!("{}{definition}\n", self.catalog())).expect("a file of documents");
+        self.command(&["apply", "-f", file.to_str().expect("a readable path")])
+    }
+
+    /// Runs a definition; the report as JSON, whatever the run's state.
+    pub fn run(&self, name: &str) -> Json {
+        self.run_with(name, &[])
+    }
+
+    /// Runs a definition with more arguments.
+    pub fn run_with(&self, name: &str, more: &[&str]) -> Json {
+        let mut args = vec!["run", name, "-o", "json"];
+        args.extend(more);
+        self.command(&args).json()
+    }
+
+    /// Compares both sides; the verification as JSON.
+    pub fn verify(&self, name: &str) -> Json {
+        self.command(&["verify", name, "-o", "json"]).json()["outcome"]["verification"].clone()
+    }
+
+    /// Fails unless both sides are equal without any exemption and hold `rows` rows.
+    pub fn assert_equal(&self, name: &str, rows: i64) {
+        let found = self.verify(name);
+        for key in ["differing", "missing", "orphans", "duplicates"] {
+            assert_eq!(found[key], 0, "{key}: {found:#}");
+        }
+        assert_eq!(found["rows"], rows, "{found:#}");
+        assert_eq!(found["equal"], rows, "{found:#}");
+    }
+
+    /// Something under the simulator's `/_sim/`.
+    pub async fn sim_get(&self, path: &str) -> Json {
+        let url = format!("{}/_sim/{path}", self.sim.base_url());
+        let answer = self.http.get(&url).send().await.expect("the simulator answers");
+        assert!(answer.status().is_success(), "GET {path}: {}", answer.status());
+        answer.json().await.expect("JSON")
+    }
+
+    /// Tells the simulator something.
+    pub async fn sim_send(&self, method: &str, path: &str, body: &Json) -> Json {
+        let url = format!("{}/_sim/{path}", self.sim.base_url());
+        let method = reqwest::Method::from_bytes(method.as_bytes()).expect("a method");
+        let answer = self
+            .http
+            .request(method, &url)
+            .json(body)
+            .send()
+            .await
+            .expect("the simulator answers");
+        let status = answer.status();
+        let text = answer.text().await.unwrap_or_default();
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Json::Null)
+    }
+
+    /// Replaces the simulator's fault rules.
+    pub async fn faults(&self, rules: Json) {
+        self.sim_send("PUT", "faults", &rules).await;
+    }
+
+    /// Graph's id of the list of this display name.
+    pub async fn list_id(&self, name: &str) -> String {
+        let state = self.sim_get("state").await;
+        let sites = state["sites"].as_array().expect("sites");
+        let lists = sites
+            .iter()
+            .flat_map(|site| site["lists"].as_array().into_iter().flatten());
+        let found = lists
+            .filter(|list| list["displayName"] == name)
+            .map(|list| list["id"].as_str());
+        found
+            .flatten()
+            .next()
+            .unwrap_or_else(|| panic!("no list {name}: {state:#}"))
+            .to_owned()
+    }
+
+    /// Every item of a list with all stored values, hidden columns included.
+    pub async fn items(&self, name: &str) -> Vec<Json> {
+        let list = self.list_id(name).await;
+        let mut items: Vec<Json> = Vec::new();
+        loop {
+            let after = items
+                .last()
+                .map_or_else(|| "0".to_owned(), |item| item["id"].to_string());
+            let page = self
+                .sim_get(&format!("lists/{list}/items?limit=1000&after={after}"))
+                .await;
+            let found = page["items"].as_array().expect("items").clone();
+            if found.is_empty() {
+                return items;
+            }
+            items.extend(found);
+        }
+    }
+
+    /// Item writes that took effect since the last reset: creates, patches, deletes.
+    pub async fn writes(&self) -> Writes {
+        let ru = self.sim_get("ru").await;
+        let of = |kind: &str| {
+            ru["item_writes"][kind]
+                .as_u64()
+                .unwrap_or_else(|| panic!("no {kind}: {ru:#}"))
+        };
+        Writes {
+            creates: of("creates"),
+            patches: of("patches"),
+            deletes: of("deletes"),
+        }
+    }
+
+    /// Begins counting anew.
+    pub async fn reset_account(&self) {
+        self.sim_send("POST", "ru/reset", &json!({})).await;
+    }
+
+    /// Resource units by the simulator's count, by tag and in all.
+    pub async fn spent(&self) -> (serde_json::Map<String, Json>, u64) {
+        let ru = self.sim_get("ru").await;
+        let by_tag = ru["by_tag"].as_object().expect("tags").clone();
+        let total = by_tag.values().filter_map(|sum| sum["ru"].as_u64()).sum();
+        (by_tag, total)
+    }
+}
+
+/// Item writes that took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writes {
+    /// New items.
+    pub creates: u64,
+    /// Changed items.
+    pub patches: u64,
+    /// Deleted items.
+    pub deletes: u64,
+}
+
+/// A command that ended.
+pub struct Ran {
+    args: String,
+    /// What it printed and how it ended.
+    pub output: Output,
+}
+
+impl Ran {
+    /// Exit code.
+    pub fn code(&self) -> i32 {
+        self.output.status.code().unwrap_or(-1)
+    }
+
+    /// Standard output.
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.output.stdout).into_owned()
+    }
+
+    /// Standard error.
+    pub fn err(&self) -> String {
+        String::from_utf8_lossy(&self.output.stderr).into_owned()
+    }
+
+    /// Fails unless it ended well.
+    pub fn ok(self) -> Self {
+        assert!(
+            self.output.status.success(),
+            "syncbridge {}: {}\n{}\n{}",
+            self.args,
+            self.code(),
+            self.out(),
+            self.err()
+        );
+        self
+    }
+
+    /// Its standard output as JSON.
+    pub fn json(&self) -> Json {
+        serde_json::from_slice(&self.output.stdout).unwrap_or_else(|error| {
+            panic!(
+                "syncbridge {}: {error}: exit {}\n{}\n{}",
+                self.args,
+                self.code(),
+                self.out(),
+                self.err()
+            )
+        })
+    }
+}
+
+/// Waits until a condition holds, looking every few milliseconds; fails with `what` after half a minute.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(tokio::time::Instant::now() < deadline, "not within 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The TLS stack of this process, which HTTP clients want to know even for plain HTTP.
+fn rustls_provider() -> Result<(), ()> {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .map_err(|_| ())
+}

@@ -1,1 +1,11 @@
-//! End-to-end tests.
+//! The whole product on real parts: PostgreSQL, the simulator over HTTP, the built binary.
+//!
+//! Tests that prove a line of an issue's *Must hold* begin with its id; `make evidence` finds them by it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod spine;

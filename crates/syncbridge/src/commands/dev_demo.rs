@@ -154,7 +154,10 @@ async fn simulator_count(stack: &Stack) -> anyhow::Result<u64> {
     let answer: serde_json::Value = client.get(url).send().await?.error_for_status()?.json().await?;
     let by_tag = answer.get("by_tag").and_then(serde_json::Value::as_object);
     let by_tag = by_tag.ok_or_else(|| anyhow::anyhow!("the simulator's account of units cannot be read"))?;
-    Ok(by_tag.values().filter_map(|sum| sum.get("ru").and_then(serde_json::Value::as_u64)).sum())
+    Ok(by_tag
+        .values()
+        .filter_map(|sum| sum.get("ru").and_then(serde_json::Value::as_u64))
+        .sum())
 }
 
 fn judge(rows: &[Row]) -> Exit {

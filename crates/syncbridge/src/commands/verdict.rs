@@ -76,7 +76,10 @@ pub(crate) fn verify(report: &RunReport, found: &Verification) -> String {
     };
     text.push_str(&format!(" · {}\n", report.outcome.spending.total()));
     if found.kept > 0 {
-        text.push_str(&format!("  {} items stand although their rows are gone: the definition keeps them\n", found.kept));
+        text.push_str(&format!(
+            "  {} items stand although their rows are gone: the definition keeps them\n",
+            found.kept
+        ));
     }
     if found.foreign > 0 {
         text.push_str(&format!(
@@ -92,10 +95,7 @@ pub(crate) fn verify(report: &RunReport, found: &Verification) -> String {
             one.columns.join(", "),
         ]
     });
-    text.push_str(&output::table(
-        &["difference", "identity", "item", "columns"],
-        rows,
-    ));
+    push_table(&mut text, &["difference", "identity", "item", "columns"], rows);
     ending(report, &mut text);
     text
 }
@@ -124,10 +124,7 @@ pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
             one.fix.clone(),
         ]
     });
-    text.push_str(&output::table(
-        &["column", "refused because", "rows", "fix"],
-        rows,
-    ));
+    push_table(&mut text, &["column", "refused because", "rows", "fix"], rows);
     ending(report, &mut text);
     text
 }

@@ -1,0 +1,47 @@
+//! The way through: a table becomes a list, changes follow, nothing costs nothing.
+
+use serde_json::json;
+use syncbridge_end_to_end::{World, Writes};
+
+const TABLE: &str =
+    "create table t (id int primary key, name text not null, amount numeric(10,2), seen timestamptz);
+    insert into t select n, 'row ' || n, n / 4.0, '2026-01-01'::timestamptz + n * interval '1 minute'
+    from generate_series(1, 500) n;";
+
+#[tokio::test]
+async fn a_table_becomes_a_list_and_changes_follow() {
+    let world = World::new().await;
+    world.sql(TABLE).await;
+    world
+        .apply(&world.definition("t", "public.t", json!({"onDelete": "propagate"})))
+        .ok();
+    let report = world.run("t");
+    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+    world.assert_equal("t", 500);
+
+    world.sql("update t set name = 'changed' where id <= 3; delete from t where id = 500; insert into t values (501, 'new')").await;
+    world.reset_account().await;
+    let report = world.run("t");
+    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+    assert_eq!(
+        world.writes().await,
+        Writes {
+            creates: 1,
+            patches: 3,
+            deletes: 1
+        }
+    );
+    world.assert_equal("t", 500);
+}
+
+#[tokio::test]
+async fn a_run_that_finds_nothing_changed_costs_nothing() {
+    let world = World::new().await;
+    world.sql(TABLE).await;
+    world.apply(&world.definition("t", "public.t", json!({}))).ok();
+    world.run("t");
+    world.reset_account().await;
+    let report = world.run("t");
+    assert_eq!(report["outcome"]["counters"]["unchanged"], 500, "{report:#}");
+    assert_eq!(world.spent().await.1, 0);
+}
