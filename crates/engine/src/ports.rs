@@ -208,6 +208,8 @@ pub trait Ledger: Send + Sync {
         &self,
         ids: &[Identity],
     ) -> impl Future<Output = PortResult<Vec<Option<Quarantined>>>> + Send;
+    /// How many rows are in quarantine.
+    fn quarantine_size(&self) -> impl Future<Output = PortResult<u64>> + Send;
     /// Makes quarantined rows that are due dirty again. Answers how many.
     fn requeue_due(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;
     /// Records an edit in the list that the source overrode, with both values sealed.

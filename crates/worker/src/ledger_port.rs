@@ -11,7 +11,10 @@ use syncbridge_engine::ports::{Ledger, OverriddenEdit, PortResult, Settlement, V
 use syncbridge_meta_store as store;
 
 /// The memory of one definition.
-pub(crate) struct LedgerPort(pub(crate) store::DefinitionStore);
+pub(crate) struct LedgerPort {
+    pub(crate) memory: store::DefinitionStore,
+    pub(crate) store: store::MetaStore,
+}
 
 fn settlement(settled: &Settlement) -> store::Settlement {
     store::Settlement {
@@ -30,7 +33,7 @@ fn settlement(settled: &Settlement) -> store::Settlement {
 
 impl Ledger for LedgerPort {
     async fn rows(&self, ids: &[Identity]) -> PortResult<Vec<Option<LedgerRow>>> {
-        Ok(self.0.rows(ids).await?)
+        Ok(self.memory.rows(ids).await?)
     }
 
     async fn digests(
@@ -39,28 +42,28 @@ impl Ledger for LedgerPort {
         until: Option<Identity>,
         limit: u32,
     ) -> PortResult<Vec<LedgerDigest>> {
-        Ok(self.0.digests(after, until, limit).await?)
+        Ok(self.memory.digests(after, until, limit).await?)
     }
 
     async fn live_rows(&self) -> PortResult<u64> {
-        Ok(self.0.live_rows().await?)
+        Ok(self.memory.live_rows().await?)
     }
 
     async fn layout(&self, stamp: LayoutStamp) -> PortResult<Option<Vec<u64>>> {
-        Ok(self.0.layout(stamp).await?)
+        Ok(self.memory.layout(stamp).await?)
     }
 
     async fn remember_layout(&self, fence: Fence, stamp: LayoutStamp, fields: &[u64]) -> PortResult<()> {
-        Ok(self.0.remember_layout(fence, stamp, fields).await?)
+        Ok(self.memory.remember_layout(fence, stamp, fields).await?)
     }
 
     async fn admit(&self, fence: Fence, run: RunId, effects: &[NewEffect]) -> PortResult<Vec<Admission>> {
-        Ok(self.0.admit(fence, run, effects).await?)
+        Ok(self.memory.admit(fence, run, effects).await?)
     }
 
     async fn settle(&self, fence: Fence, run: RunId, settled: &[Settlement]) -> PortResult<()> {
         let settled: Vec<store::Settlement> = settled.iter().map(settlement).collect();
-        Ok(self.0.settle(fence, run, &settled).await?)
+        Ok(self.memory.settle(fence, run, &settled).await?)
     }
 
     async fn adopt(
@@ -69,27 +72,27 @@ impl Ledger for LedgerPort {
         rows: &[LedgerRow],
         clears_dirty: &[Option<u64>],
     ) -> PortResult<Vec<bool>> {
-        Ok(self.0.adopt(fence, rows, clears_dirty).await?)
+        Ok(self.memory.adopt(fence, rows, clears_dirty).await?)
     }
 
     async fn unsettled(&self, limit: u32) -> PortResult<Vec<Effect>> {
-        Ok(self.0.unsettled(limit).await?)
+        Ok(self.memory.unsettled(limit).await?)
     }
 
     async fn probed(&self, fence: Fence, effects: &[EffectId]) -> PortResult<()> {
-        Ok(self.0.probed(fence, effects).await?)
+        Ok(self.memory.probed(fence, effects).await?)
     }
 
     async fn mark_dirty(&self, fence: Fence, marks: &[DirtyMark], cursor: Option<&Cursor>) -> PortResult<()> {
-        Ok(self.0.mark_dirty(fence, marks, cursor).await?)
+        Ok(self.memory.mark_dirty(fence, marks, cursor).await?)
     }
 
     async fn dirty(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<DirtyRow>> {
-        Ok(self.0.dirty(after, limit).await?)
+        Ok(self.memory.dirty(after, limit).await?)
     }
 
     async fn clear_dirty(&self, fence: Fence, rows: &[(Identity, u64)]) -> PortResult<()> {
-        Ok(self.0.clear_dirty(fence, rows).await?)
+        Ok(self.memory.clear_dirty(fence, rows).await?)
     }
 
     async fn quarantine(
@@ -98,15 +101,20 @@ impl Ledger for LedgerPort {
         run: RunId,
         entries: &[(NewQuarantine, Option<u64>)],
     ) -> PortResult<()> {
-        Ok(self.0.quarantine(fence, run, entries).await?)
+        Ok(self.memory.quarantine(fence, run, entries).await?)
     }
 
     async fn quarantined(&self, ids: &[Identity]) -> PortResult<Vec<Option<Quarantined>>> {
-        Ok(self.0.quarantined(ids).await?)
+        Ok(self.memory.quarantined(ids).await?)
+    }
+
+    async fn quarantine_size(&self) -> PortResult<u64> {
+        let mut connection = self.store.acquire().await?;
+        Ok(store::ledger::count_quarantined(&mut connection, self.memory.definition()).await?)
     }
 
     async fn requeue_due(&self, fence: Fence) -> PortResult<u64> {
-        Ok(self.0.requeue_due(fence).await?)
+        Ok(self.memory.requeue_due(fence).await?)
     }
 
     async fn record_conflicts(
@@ -124,14 +132,14 @@ impl Ledger for LedgerPort {
                 target: edit.target.clone(),
             })
             .collect();
-        Ok(self.0.record_conflicts(fence, run, &conflicts).await?)
+        Ok(self.memory.record_conflicts(fence, run, &conflicts).await?)
     }
 
     async fn cursor(&self) -> PortResult<Cursor> {
-        Ok(self.0.cursor().await?)
+        Ok(self.memory.cursor().await?)
     }
 
     async fn generation(&self) -> PortResult<u32> {
-        Ok(self.0.generation().await?)
+        Ok(self.memory.generation().await?)
     }
 }

@@ -46,7 +46,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("telemetry", &[]),
     ("devstack", &[]),
     ("graph-sim", &[]),
-    ("end-to-end", &["devstack", "domain"]),
+    ("end-to-end", &["devstack"]),
     ("architecture", &[]),
 ];
 
