@@ -70,10 +70,20 @@ pub enum KeyError {
         /// Expected type.
         type_name: String,
     },
+    /// The encoded key is longer than a ledger row takes.
+    #[error("the key of a row is {length} bytes long, at most {KEY_BYTES} can be kept")]
+    TooLong {
+        /// Bytes of the encoding.
+        length: usize,
+    },
     /// Bytes that are no encoded key.
     #[error("stored key bytes are damaged")]
     Damaged,
 }
+
+/// The most bytes of an encoded key. PostgreSQL's own indexes end at about 2,700 bytes, but a text that
+/// compresses well can be longer.
+pub const KEY_BYTES: usize = 8_192;
 
 /// Canonical typed encoding of a row's key values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -183,10 +193,11 @@ pub fn encode_key(columns: &[KeyColumn], raw: &[Option<&str>]) -> Result<Key, Ke
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(text.as_bytes());
     }
-    if bytes.is_empty() {
-        return Err(KeyError::Damaged);
+    match bytes.len() {
+        0 => Err(KeyError::Damaged),
+        length if length > KEY_BYTES => Err(KeyError::TooLong { length }),
+        _ => Ok(Key(bytes)),
     }
-    Ok(Key(bytes))
 }
 
 /// The text that stands for all texts the column holds equal, with the tag of its family.
@@ -437,6 +448,18 @@ mod tests {
         assert_eq!(error, KeyError::Null { column: "k".into() });
         let error = encode_key(&[column(PgType::Int4)], &[Some("x")]).unwrap_err();
         assert!(matches!(error, KeyError::Malformed { column, .. } if column == "k"));
+    }
+
+    #[test]
+    fn a_key_longer_than_the_ledger_takes_is_refused() {
+        let long = "x".repeat(KEY_BYTES);
+        let error = encode_key(&[column(PgType::Text)], &[Some(&long)]).unwrap_err();
+        assert_eq!(
+            error,
+            KeyError::TooLong {
+                length: KEY_BYTES + 5
+            }
+        );
     }
 
     #[test]

@@ -199,7 +199,7 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    fn intent_of_fields(&mut self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
+    fn intent_of_fields(&self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
         if decision.needs_target() && work.target == Presence::Unseen {
             return Ok(Intent::Look);
         }

@@ -32,7 +32,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long a statement may take on the server.
     pub statement_timeout: Duration,
-    /// How long a statement may wait for a lock.
+    /// How long a statement may wait for a lock. Longer than the next one, so that taking over a lease
+    /// outlasts a stopped process that holds it inside a transaction.
     pub lock_timeout: Duration,
     /// How long a transaction may sit idle before the server ends it, so that a stopped process blocks nobody.
     pub idle_in_transaction_timeout: Duration,
@@ -45,8 +46,8 @@ impl Default for ConnectOptions {
             max_connections: 16,
             connect_timeout: Duration::from_secs(10),
             statement_timeout: Duration::from_secs(30),
-            lock_timeout: Duration::from_secs(10),
-            idle_in_transaction_timeout: Duration::from_secs(30),
+            lock_timeout: Duration::from_secs(20),
+            idle_in_transaction_timeout: Duration::from_secs(10),
         }
     }
 }
