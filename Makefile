@@ -46,5 +46,6 @@ soak: ## Kill the workers again and again; KILLS=n sets how often (500)
 	cargo build --workspace --all-targets --locked
 	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_/)'
 
-bench: ## Measure, and compare with the committed floors
-	cargo run --workspace --release --locked --bin bench -- --check
+bench: ## Measure, and compare with the committed floors; ARGS=… passes options on (ARGS='-o json')
+	cargo build --workspace --release --locked --bin bench
+	target/release/bench --check $(ARGS)

@@ -478,6 +478,7 @@ impl<W: World> Session<'_, W> {
             effect,
             write: TaggedWrite { write, why },
             sends: 0,
+            in_doubt: false,
             overrides: Vec::new(),
         }))
     }

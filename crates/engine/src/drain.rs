@@ -13,35 +13,47 @@ use crate::ports::{Ledger, PortResult, Progress, Source, Step};
 use crate::session::{Session, World};
 use crate::work::Work;
 
+/// Which dirty rows a pass takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Those whose feed saw them.
+    Changed,
+    /// Those whose feed did not find them any more.
+    Suspected,
+}
+
 impl<W: World> Session<'_, W> {
     /// Applies every dirty row once.
     pub(crate) async fn drain(&mut self) -> PortResult<()> {
         self.ports.progress.step(Step::Applying);
-        let suspected = self.count_suspected().await?;
-        self.set_delete_budget(suspected).await?;
-        self.drain_pass(false).await?;
-        if suspected == 0 {
+        let gone = self.confirm_suspected().await?;
+        self.set_delete_budget(gone).await?;
+        self.drain_pass(Rows::Changed).await?;
+        if gone == 0 {
             return Ok(());
         }
         if self.deletes_propagate() && self.deletes_left == 0 {
-            self.counters.parked += suspected;
+            self.counters.parked += gone;
             return Ok(());
         }
-        self.drain_pass(true).await
+        self.drain_pass(Rows::Suspected).await
     }
 
-    async fn count_suspected(&self) -> PortResult<u64> {
-        let mut count = 0;
-        let mut after = None;
-        loop {
-            let page = self.ports.ledger.dirty(after, self.spec.limits.page_rows).await?;
-            let Some(last) = page.last() else { return Ok(count) };
-            after = Some(last.mark.identity);
-            count += page.iter().filter(|row| row.mark.suspected_delete).count() as u64;
+    /// Reads the suspected rows once more and answers how many are gone. A suspicion may be old: the guard held
+    /// it back, and the row came back meanwhile. Such a row is applied like any other, and what the guard judges
+    /// is what is gone now.
+    async fn confirm_suspected(&mut self) -> PortResult<u64> {
+        let mut gone = 0;
+        let mut after: Option<Identity> = None;
+        while let Some(rows) = self.next_dirty(&mut after, Rows::Suspected).await? {
+            let mut works = self.read_now(rows).await?;
+            gone += works.extract_if(.., |work| work.source == Presence::None).count() as u64;
+            self.apply(works).await?;
         }
+        Ok(gone)
     }
 
-    async fn set_delete_budget(&mut self, suspected: u64) -> PortResult<()> {
+    async fn set_delete_budget(&mut self, gone: u64) -> PortResult<()> {
         let live = self.ports.ledger.live_rows().await?;
         let by_policy = self.spec.policies.delete_guard.allowance(live);
         let allowance = self
@@ -49,7 +61,7 @@ impl<W: World> Session<'_, W> {
             .options
             .allow_deletes
             .map_or(by_policy, |asked| asked.max(by_policy));
-        if suspected <= allowance {
+        if gone <= allowance {
             // Rows that vanish while the run reads them fall under what is left of the same budget.
             self.deletes_left = allowance;
             return Ok(());
@@ -57,8 +69,8 @@ impl<W: World> Session<'_, W> {
         self.deletes_left = 0;
         if self.deletes_propagate() {
             self.notice(format!(
-                "{suspected} of {live} rows are gone from the source, more than the guard lets pass ({allowance}): \
-                 nothing was deleted. If they are meant to go, run `syncbridge run {} --allow-deletes {suspected}`",
+                "{gone} of {live} rows are gone from the source, more than the guard lets pass ({allowance}): \
+                 nothing was deleted. If they are meant to go, run `syncbridge run {} --allow-deletes {gone}`",
                 self.spec.definition_name
             ));
         }
@@ -67,27 +79,36 @@ impl<W: World> Session<'_, W> {
 
     /// One pass over the dirty rows in the order of identities. Rows marked again behind the position wait for
     /// the next run; nothing loops.
-    async fn drain_pass(&mut self, suspected: bool) -> PortResult<()> {
+    async fn drain_pass(&mut self, which: Rows) -> PortResult<()> {
         let mut after: Option<Identity> = None;
-        loop {
-            self.check()?;
-            let page = self.ports.ledger.dirty(after, self.spec.limits.page_rows).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.mark.identity);
-            let rows: Vec<DirtyRow> = page
-                .into_iter()
-                .filter(|row| row.mark.suspected_delete == suspected)
-                .collect();
-            if !rows.is_empty() {
-                let works = self.read_now(rows).await?;
-                self.apply(works).await?;
-            }
+        while let Some(rows) = self.next_dirty(&mut after, which).await? {
+            let works = self.read_now(rows).await?;
+            self.apply(works).await?;
         }
+        Ok(())
+    }
+
+    /// The next page of dirty rows of one kind, which may be empty; `None` behind the last page.
+    async fn next_dirty(
+        &mut self,
+        after: &mut Option<Identity>,
+        which: Rows,
+    ) -> PortResult<Option<Vec<DirtyRow>>> {
+        self.check()?;
+        let limit = self.spec.limits.page_rows;
+        let mut page = self.ports.ledger.dirty(*after, limit).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        *after = Some(last.mark.identity);
+        page.retain(|row| row.mark.suspected_delete == (which == Rows::Suspected));
+        Ok(Some(page))
     }
 
     /// Sequences were read with the dirty rows, before the source and the ledger are: a mark that arrives in
     /// between keeps the row dirty.
     async fn read_now(&mut self, rows: Vec<DirtyRow>) -> PortResult<Vec<Work>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
         let keys: Vec<Key> = rows.iter().map(|row| row.mark.key.clone()).collect();
         let ids: Vec<Identity> = rows.iter().map(|row| row.mark.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;

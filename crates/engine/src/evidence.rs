@@ -16,6 +16,9 @@ use syncbridge_domain::version::Version;
 pub(crate) enum Finding {
     /// It happened; this is the item now (none after a delete).
     Applied(Option<Item>),
+    /// The item moved on and shows some of what was sent: it happened and a person wrote over the rest, or it did
+    /// not and a person typed the same. Either way both sides agree on what is the same.
+    Partly(Item),
     /// It did not happen, and may still.
     Pending,
     /// It did not happen and cannot any more: the item moved on without it.
@@ -40,7 +43,7 @@ pub(crate) fn same_value(facet: &Facet, a: &Json, b: &Json) -> bool {
     }
 }
 
-/// How many of the sent, mapped fields the item shows as sent.
+/// How many of the sent, mapped fields the item shows as sent, and how many there are.
 fn matches(mapping: &Mapping, sent: &Fields, item: &Item) -> (usize, usize) {
     let mut total = 0;
     let mut equal = 0;
@@ -93,13 +96,19 @@ pub(crate) fn of_change(
         };
     }
     let (equal, total) = matches(mapping, sent, &item);
-    if equal > 0 && equal == total {
-        return Finding::Applied(Some(item));
-    }
     match (moved, equal) {
+        (_, equal) if equal > 0 && equal == total => Finding::Applied(Some(item)),
         (false, _) => Finding::Pending,
-        (true, 0) if total > 0 => Finding::Superseded(Presence::Item(item)),
-        // A person rewrote part of what we had written: the write happened, the rest is their edit.
-        (true, _) => Finding::Applied(Some(item)),
+        (true, 0) => Finding::Superseded(Presence::Item(item)),
+        (true, _) => Finding::Partly(item),
     }
+}
+
+/// Whether an item shows in every mapped field what a create sent; what it did not send is empty.
+pub(crate) fn shows_created(mapping: &Mapping, sent: &Fields, item: &Item) -> bool {
+    mapping.fields.iter().all(|field| {
+        let sent = sent.get(&field.target).unwrap_or(&Json::Null);
+        item.value(&field.target)
+            .is_none_or(|shown| same_value(&field.facet, sent, shown))
+    })
 }

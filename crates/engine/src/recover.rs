@@ -17,6 +17,7 @@ use syncbridge_domain::row::Presence as Side;
 
 use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
+use crate::sending::Witness;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
 
@@ -28,9 +29,16 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn recover(&mut self) -> PortResult<()> {
         loop {
             let effects = self.ports.ledger.unsettled(PAGE).await?;
-            let (open, armed): (Vec<Effect>, Vec<Effect>) = effects
+            let (open, mut armed): (Vec<Effect>, Vec<Effect>) = effects
                 .into_iter()
                 .partition(|effect| effect.state == EffectState::Open);
+            // Those that were armed by this very run were looked at a moment ago.
+            armed.retain(|effect| {
+                !self
+                    .armed_of(effect.subject.identity)
+                    .iter()
+                    .any(|a| a.id == effect.id)
+            });
             if open.is_empty() {
                 return self.recover_armed(armed).await;
             }
@@ -38,48 +46,44 @@ impl<W: World> Session<'_, W> {
                 effects: open.len() as u64,
             });
             let before = open.len();
-            let settled = self.recover_open(open).await?;
+            let settled = self.recover_open(open, &armed).await?;
             if settled < before {
                 // Some could not even be looked at: they stay open, their rows stay busy, the run goes on.
                 self.notice(format!(
                     "{} writes of an earlier run could not be settled yet; their rows wait for the next run",
                     before - settled
                 ));
-                return Ok(());
+                return self.recover_armed(armed).await;
             }
         }
     }
 
-    async fn recover_open(&mut self, open: Vec<Effect>) -> PortResult<usize> {
+    /// `armed`: what may explain why an open create met an item already.
+    async fn recover_open(&mut self, open: Vec<Effect>, armed: &[Effect]) -> PortResult<usize> {
         let mark = self.present_mark().await?;
         let ids: Vec<Identity> = open.iter().map(|effect| effect.subject.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
         let findings = self.look_at_effects(&open).await;
         let mut settled = Vec::new();
         let mut marks = Vec::new();
+        let mut count = 0;
         for ((effect, base), finding) in open.into_iter().zip(bases).zip(findings) {
-            let Some(verdict) = self.verdict(&effect, base, finding) else {
+            let Some(verdicts) = self.verdicts(&effect, base, finding, armed) else {
                 continue;
             };
+            count += 1;
             marks.push(dirty_mark(&effect, mark));
-            if matches!(verdict, Verdict::Armed) {
-                self.armed
-                    .entry(effect.subject.identity)
-                    .or_default()
-                    .push(Effect {
-                        state: EffectState::Armed,
-                        ..effect.clone()
-                    });
+            if let [
+                Settlement {
+                    verdict: Verdict::Armed,
+                    ..
+                },
+            ] = verdicts.as_slice()
+            {
+                self.know_armed([effect]);
             }
-            settled.push(Settlement {
-                effect: effect.id,
-                identity: effect.subject.identity,
-                verdict,
-                clears_dirty: None,
-                request_id: None,
-            });
+            settled.extend(verdicts);
         }
-        let count = settled.len();
         self.counters.recovered += count as u64;
         // Dirty first: a crash between the two repeats the look instead of losing the row.
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
@@ -87,18 +91,41 @@ impl<W: World> Session<'_, W> {
         Ok(count)
     }
 
-    fn verdict(&mut self, effect: &Effect, base: Option<LedgerRow>, finding: Finding) -> Option<Verdict> {
-        match finding {
-            Finding::Unknown => None,
-            Finding::Pending => Some(Verdict::Armed),
-            Finding::Superseded(_) => Some(Verdict::Released),
-            Finding::Applied(item) => {
-                let attempt = attempt_of(effect, base);
-                match self.applied(&attempt, item, None)?.verdict {
-                    Verdict::Applied(row) => Some(Verdict::Applied(row)),
-                    _ => None,
-                }
-            }
+    /// What becomes of an open write; nothing where nothing could be learnt.
+    fn verdicts(
+        &mut self,
+        effect: &Effect,
+        base: Option<LedgerRow>,
+        finding: Finding,
+        armed: &[Effect],
+    ) -> Option<Vec<Settlement>> {
+        let item = match finding {
+            Finding::Unknown => return None,
+            Finding::Pending => return Some(vec![settle(effect, Verdict::Armed)]),
+            Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
+            Finding::Applied(item) => item,
+            Finding::Partly(item) => Some(item),
+        };
+        // Two creates of one row were under way, and the item may be the first one's.
+        if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
+            && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
+            && let Some(earlier) = self.earlier_create(armed, effect.subject.identity, found)
+        {
+            let refused = settle(effect, Verdict::Released);
+            return self.landed_earlier(earlier, base, found, refused).map(Vec::from);
+        }
+        let attempt = attempt_of(effect, base);
+        let settled = self.applied(&attempt, item, Witness::Look, None)?;
+        Some(vec![settled])
+    }
+
+    fn know_armed(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            let of_this_row = self.armed.entry(effect.subject.identity).or_default();
+            of_this_row.push(Effect {
+                state: EffectState::Armed,
+                ..effect
+            });
         }
     }
 
@@ -113,8 +140,8 @@ impl<W: World> Session<'_, W> {
             .filter_map(|effect| effect.item.as_ref())
             .map(|link| link.id.clone())
             .collect();
-        let mut found = self.lookup_all(&keys, WhyTag::Probe).await.into_iter();
-        let mut read = self.read_all(&items, WhyTag::Probe).await.into_iter();
+        let (found, read) = self.look_up_and_read(&keys, &items).await;
+        let (mut found, mut read) = (found.into_iter(), read.into_iter());
         effects
             .iter()
             .map(|effect| match &effect.item {
@@ -139,14 +166,11 @@ impl<W: World> Session<'_, W> {
         let mut marks = Vec::new();
         for (effect, base) in armed.into_iter().zip(bases) {
             match threat(&effect, base.as_ref()) {
-                Threat::None => harmless.push(release(&effect)),
+                Threat::None => harmless.push(settle(&effect, Verdict::Released)),
                 Threat::Parried => waiting.push(effect.id),
                 Threat::Change => {
                     marks.push(dirty_mark(&effect, mark));
-                    self.armed
-                        .entry(effect.subject.identity)
-                        .or_default()
-                        .push(effect);
+                    self.know_armed([effect]);
                 }
                 Threat::LateCreate => orphans.push((effect, base)),
             }
@@ -189,23 +213,15 @@ impl<W: World> Session<'_, W> {
                         row_version: base.as_ref().map_or(0, |row| row.row_version),
                         ..self.row_after_create(&effect, &item)
                     };
-                    deletes.push(Settlement {
-                        effect: effect.id,
-                        identity: effect.subject.identity,
-                        verdict: Verdict::Applied(Box::new(row)),
-                        clears_dirty: None,
-                        request_id: None,
-                    });
+                    deletes.push(settle(&effect, Verdict::Applied(Box::new(row))));
                     marks.push(dirty_mark(&effect, mark));
                 }
                 (Side::None, _) => empty.push(effect.id),
+                // The row is there: its own create, or the item that is found in its place, settles this one.
+                // Until then it stays due, so that no run decides about the row without knowing of it.
                 (_, _) => {
                     marks.push(dirty_mark(&effect, mark));
-                    empty.push(effect.id);
-                    self.armed
-                        .entry(effect.subject.identity)
-                        .or_default()
-                        .push(effect);
+                    self.know_armed([effect]);
                 }
             }
         }
@@ -229,7 +245,7 @@ impl<W: World> Session<'_, W> {
             .iter()
             .zip(bases)
             .filter(|(effect, base)| matches!(threat(effect, base.as_ref()), Threat::None))
-            .map(|(effect, _)| release(effect))
+            .map(|(effect, _)| settle(effect, Verdict::Released))
             .collect();
         self.settle(harmless).await
     }
@@ -268,11 +284,11 @@ fn threat(effect: &Effect, base: Option<&LedgerRow>) -> Threat {
     }
 }
 
-fn release(effect: &Effect) -> Settlement {
+fn settle(effect: &Effect, verdict: Verdict) -> Settlement {
     Settlement {
         effect: effect.id,
         identity: effect.subject.identity,
-        verdict: Verdict::Released,
+        verdict,
         clears_dirty: None,
         request_id: None,
     }
@@ -288,7 +304,7 @@ fn dirty_mark(effect: &Effect, mark: Mark) -> DirtyMark {
 }
 
 /// A recorded effect as an attempt that was already sent, so that both are settled by the same code.
-fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
+pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
     Attempt {
         work: Work {
             subject: effect.subject.clone(),
@@ -316,7 +332,8 @@ fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             },
             why: WhyTag::FaultRetry,
         },
-        sends: 2,
+        sends: 1,
+        in_doubt: true,
         overrides: Vec::new(),
     }
 }

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use syncbridge_domain::agreed::{Agreed, target_hash};
-use syncbridge_domain::effect::EffectKind;
+use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
+use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
@@ -18,6 +18,7 @@ use syncbridge_domain::row::Presence;
 
 use crate::evidence::{self, Finding};
 use crate::ports::{Control, Ledger, OverriddenEdit, PortResult, Settlement, Target, Verdict};
+use crate::recover::attempt_of;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
 
@@ -39,6 +40,15 @@ pub(crate) struct Sent {
     wait: Duration,
 }
 
+/// How it is known that a write happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Its own answer says so.
+    Answer,
+    /// A later look at the list says so.
+    Look,
+}
+
 enum Next {
     Settle(Settlement),
     /// Close the effect, decide anew.
@@ -46,6 +56,9 @@ enum Next {
     Resend(Box<Attempt>),
     Inspect(Box<Attempt>),
     Stop(Settlement, Box<Work>, Failure),
+    /// Refused now, but an earlier request of the same write is unaccounted for: the effect stays open, and the
+    /// next run looks first. The failure is one that reaches further than the row.
+    Leave(Box<Work>, Option<Failure>),
 }
 
 impl<W: World> Session<'_, W> {
@@ -116,6 +129,10 @@ impl<W: World> Session<'_, W> {
                         sent.unsettled.push(*work);
                         sent.stop.get_or_insert(failure);
                     }
+                    Next::Leave(work, failure) => {
+                        sent.unsettled.push(*work);
+                        sent.stop = sent.stop.take().or(failure);
+                    }
                 }
             }
             if settled.len() >= SETTLE_AT {
@@ -143,35 +160,28 @@ impl<W: World> Session<'_, W> {
     fn classify(&mut self, mut attempt: Attempt, receipt: Receipt) -> Next {
         attempt.sends = attempt.sends.saturating_add(1);
         match receipt {
-            Receipt::Applied { item, request_id } => match self.applied(&attempt, item, request_id) {
-                Some(settlement) => Next::Settle(settlement),
-                // It happened, but the answer does not say what the item is now.
-                None => Next::Inspect(Box::new(attempt)),
-            },
-            Receipt::Unknown { .. } => Next::Inspect(Box::new(attempt)),
+            Receipt::Applied { item, request_id } => {
+                match self.applied(&attempt, item, Witness::Answer, request_id) {
+                    Some(settlement) => Next::Settle(settlement),
+                    // It happened, but the answer does not say what the item is now.
+                    None => in_doubt(attempt),
+                }
+            }
+            Receipt::Unknown { .. } => in_doubt(attempt),
             Receipt::Refused { refusal } => self.refused(attempt, refusal),
         }
     }
 
-    fn refused(&mut self, attempt: Attempt, refusal: Refusal) -> Next {
+    fn refused(&mut self, mut attempt: Attempt, refusal: Refusal) -> Next {
         match refusal {
+            // The item is not what the ledger says: it moved on by our own earlier request or by a person's hand,
+            // or the refusal had no cause. Only a look tells.
             Refusal::Precondition => {
-                let settlement = release(&attempt);
-                let work = Work {
-                    target: Presence::Unseen,
-                    why: WhyTag::PreconditionRetry,
-                    ..attempt.work
-                };
-                Next::Again(
-                    settlement,
-                    Box::new(Work {
-                        rounds: work.rounds.saturating_add(1),
-                        ..work
-                    }),
-                )
+                attempt.write.why = WhyTag::PreconditionRetry;
+                Next::Inspect(Box::new(attempt))
             }
             Refusal::Gone if attempt.effect.kind == EffectKind::DeleteItem => {
-                match self.applied(&attempt, None, None) {
+                match self.applied(&attempt, None, Witness::Answer, None) {
                     Some(settlement) => Next::Settle(settlement),
                     None => Next::Inspect(Box::new(attempt)),
                 }
@@ -202,17 +212,14 @@ impl<W: World> Session<'_, W> {
                     ..attempt
                 }))
             }
-            Refusal::NotSent(failure) if attempt.sends >= MAX_SENDS => {
-                Next::Stop(release(&attempt), Box::new(attempt.work), failure)
-            }
+            Refusal::NotSent(failure) if attempt.sends >= MAX_SENDS => stop(attempt, failure),
             Refusal::NotSent(_) => Next::Resend(Box::new(attempt)),
             Refusal::Duplicate(failure) | Refusal::Failed(failure) => match failure.scope {
+                Scope::Row if attempt.in_doubt => Next::Leave(Box::new(attempt.work), None),
                 Scope::Row => Next::Settle(self.quarantined(&attempt, failure)),
                 // A column that is gone or changed concerns every row: one run that stops says it better than a
                 // quarantine full of rows that nothing is wrong with.
-                Scope::Column | Scope::List | Scope::Tenant | Scope::Outage => {
-                    Next::Stop(release(&attempt), Box::new(attempt.work), failure)
-                }
+                Scope::Column | Scope::List | Scope::Tenant | Scope::Outage => stop(attempt, failure),
             },
         }
     }
@@ -230,6 +237,7 @@ impl<W: World> Session<'_, W> {
         &mut self,
         attempt: &Attempt,
         item: Option<Item>,
+        witness: Witness,
         request_id: Option<String>,
     ) -> Option<Settlement> {
         let row = match attempt.effect.kind {
@@ -238,12 +246,12 @@ impl<W: World> Session<'_, W> {
                 self.tombstone(attempt)?
             }
             EffectKind::CreateItem => {
-                let row = self.live_row(attempt, &item?)?;
+                let row = self.live_row(attempt, &item?, witness)?;
                 self.counters.created += 1;
                 row
             }
             EffectKind::PatchItem => {
-                let row = self.live_row(attempt, &item?)?;
+                let row = self.live_row(attempt, &item?, witness)?;
                 self.counters.patched += 1;
                 row
             }
@@ -262,41 +270,58 @@ impl<W: World> Session<'_, W> {
     }
 
     /// The ledger row after a create or patch: source hashes of what was sent, target hashes of what came back.
-    fn live_row(&self, attempt: &Attempt, item: &Item) -> Option<LedgerRow> {
+    fn live_row(&self, attempt: &Attempt, item: &Item, witness: Witness) -> Option<LedgerRow> {
         let mut agreed = Agreed::from_bytes(&attempt.effect.after.agreed).ok()?;
+        let created = attempt.effect.kind == EffectKind::CreateItem;
+        let before = attempt.work.base.as_ref().and_then(|row| self.agreed_now(row));
         let mut whole = true;
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
             let slot = agreed.fields.get_mut(at)?;
             let sent = attempt.effect.sent.get(&field.target);
-            let created = attempt.effect.kind == EffectKind::CreateItem;
             if sent.is_none() && !created {
                 continue;
             }
             let shown = item.value(&field.target);
-            // After a lost answer a person may already have rewritten the field: then what the list holds is
-            // not what our write left there, and is not taken for it.
+            // The answer to a write shows what the write left there. What a later look shows may be a person's:
+            // only what is the same as sent is agreed on.
             let ours = match (sent, shown) {
                 (Some(sent), Some(shown)) => {
-                    attempt.sends <= 1 || evidence::same_value(&field.facet, sent, shown)
+                    witness == Witness::Answer || evidence::same_value(&field.facet, sent, shown)
                 }
                 (None, _) => true,
                 (Some(_), None) => false,
             };
-            slot.1 = if ours {
-                shown.and_then(|json| target_hash(self.ports.hash_key, json))
+            if ours {
+                slot.1 = shown.and_then(|json| target_hash(self.ports.hash_key, json));
+                continue;
+            }
+            whole = false;
+            if !created {
+                *slot = before
+                    .as_ref()
+                    .and_then(|agreed| agreed.fields.get(at).copied())
+                    .unwrap_or_default();
+            } else if item.version.counter <= 1 {
+                // Nobody touched the item since it was made, and this create did not make it so.
+                *slot = Default::default();
             } else {
-                None
-            };
-            whole &= ours || created;
+                slot.1 = None;
+            }
         }
+        let mut version = item.version;
         if !whole {
-            agreed.digest = syncbridge_domain::agreed::RowDigest::UNKNOWN;
+            agreed.digest = RowDigest::UNKNOWN;
+            // The next write of the item has to meet what a person did to it, not pass over it.
+            version = match &attempt.work.base {
+                Some(base) if !created => base.version,
+                _ => version,
+            };
         }
         Some(LedgerRow {
             identity: attempt.work.identity(),
             key: attempt.work.subject.key.clone(),
             item: item.id.clone(),
-            version: item.version,
+            version,
             agreed: agreed.to_bytes(),
             layout: attempt.effect.after.layout,
             hash_key_id: self.ports.hash_key.id(),
@@ -315,20 +340,36 @@ impl<W: World> Session<'_, W> {
         let findings = self.look_at(&attempts).await;
         let mut resend = Vec::new();
         let mut settled = Vec::new();
+        let mut landed = Vec::new();
         for (attempt, finding) in attempts.into_iter().zip(findings) {
             match finding {
                 Finding::Applied(item) => match self.found_applied(&attempt, item) {
                     Some(FoundApplied::Ours(settlement)) => settled.push(*settlement),
+                    Some(FoundApplied::Earlier(settlements, work)) => {
+                        settled.extend(settlements);
+                        landed.push(*work);
+                    }
                     Some(FoundApplied::Other(settlement, work)) => {
                         settled.push(*settlement);
                         sent.again.push(*work);
                     }
                     None => sent.unsettled.push(attempt.work),
                 },
+                Finding::Partly(item) => {
+                    settled.extend(self.applied(&attempt, Some(item.clone()), Witness::Look, None));
+                    landed.push(Work {
+                        target: Presence::One(item),
+                        rounds: attempt.work.rounds.saturating_add(1),
+                        why: attempt.write.why,
+                        ..attempt.work
+                    });
+                }
                 // Sent again under the same effect: a repeat that lands twice is stopped by the sync key or If-Match.
                 Finding::Pending | Finding::Unknown => {
                     let mut attempt = attempt;
-                    attempt.write.why = WhyTag::FaultRetry;
+                    if attempt.in_doubt {
+                        attempt.write.why = WhyTag::FaultRetry;
+                    }
                     attempt.sends = attempt.sends.max(2);
                     resend.push(attempt);
                 }
@@ -343,48 +384,83 @@ impl<W: World> Session<'_, W> {
                     sent.again.push(Work {
                         target,
                         rounds,
-                        why: WhyTag::FaultRetry,
+                        why: attempt.write.why,
                         ..attempt.work
                     });
                 }
             }
         }
         self.settle(settled).await?;
+        sent.again.extend(self.with_base_now(landed).await?);
         Ok(resend)
     }
 
-    /// An item under our sync key after a create: ours if it shows what we sent, otherwise one that an older
-    /// write or a lost ledger left behind, to be judged by content.
-    fn found_applied(&mut self, attempt: &Attempt, item: Option<Item>) -> Option<FoundApplied> {
-        if let (EffectKind::CreateItem, Some(found)) = (attempt.effect.kind, &item) {
-            let differs = self.spec.mapping.fields.iter().any(|field| {
-                let sent = attempt
-                    .effect
-                    .sent
-                    .get(&field.target)
-                    .unwrap_or(&serde_json::Value::Null);
-                found
-                    .value(&field.target)
-                    .is_some_and(|shown| !evidence::same_value(&field.facet, sent, shown))
-            });
-            if differs {
-                let work = Work {
-                    target: Presence::One(found.clone()),
-                    ..attempt.work.clone()
-                };
-                let again = Box::new(Work {
-                    rounds: work.rounds.saturating_add(1),
-                    ..work
-                });
-                return Some(FoundApplied::Other(Box::new(release(attempt)), again));
-            }
+    /// Works whose ledger row was just written, with that row.
+    async fn with_base_now(&self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
+        let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
+        if ids.is_empty() {
+            return Ok(works);
         }
-        // The comparison of sent and shown values must count, whatever the number of sends.
-        let careful = Attempt {
-            sends: attempt.sends.max(2),
-            ..attempt.clone()
+        let rows = self.ports.ledger.rows(&ids).await?;
+        for (work, row) in works.iter_mut().zip(rows) {
+            work.base = row;
+        }
+        Ok(works)
+    }
+
+    /// The armed create of this identity that made the item: what it sent is what the item shows.
+    pub(crate) fn earlier_create<'e>(
+        &self,
+        armed: &'e [Effect],
+        identity: Identity,
+        item: &Item,
+    ) -> Option<&'e Effect> {
+        armed.iter().rev().find(|effect| {
+            effect.subject.identity == identity
+                && effect.kind == EffectKind::CreateItem
+                && evidence::shows_created(&self.spec.mapping, &effect.sent, item)
+        })
+    }
+
+    /// Settles an armed create whose item showed up, together with the later create that was refused for it.
+    pub(crate) fn landed_earlier(
+        &self,
+        earlier: &Effect,
+        base: Option<LedgerRow>,
+        item: &Item,
+        refused: Settlement,
+    ) -> Option<[Settlement; 2]> {
+        let row = self.live_row(&attempt_of(earlier, base), item, Witness::Look)?;
+        let settled = Settlement {
+            effect: earlier.id,
+            identity: earlier.subject.identity,
+            verdict: Verdict::Applied(Box::new(row)),
+            clears_dirty: None,
+            request_id: None,
         };
-        self.applied(&careful, item, None)
+        Some([refused, settled])
+    }
+
+    /// An item under our sync key after a create: ours if it shows what we sent; an earlier create's of ours if
+    /// it shows what that sent; otherwise one that a lost ledger left behind, to be judged by content.
+    fn found_applied(&mut self, attempt: &Attempt, item: Option<Item>) -> Option<FoundApplied> {
+        if let (EffectKind::CreateItem, Some(found)) = (attempt.effect.kind, &item)
+            && !evidence::shows_created(&self.spec.mapping, &attempt.effect.sent, found)
+        {
+            let work = Box::new(Work {
+                target: Presence::One(found.clone()),
+                rounds: attempt.work.rounds.saturating_add(1),
+                ..attempt.work.clone()
+            });
+            let identity = attempt.work.identity();
+            if let Some(earlier) = self.earlier_create(self.armed_of(identity), identity, found) {
+                let base = attempt.work.base.clone();
+                let settled = self.landed_earlier(earlier, base, found, release(attempt))?;
+                return Some(FoundApplied::Earlier(settled, work));
+            }
+            return Some(FoundApplied::Other(Box::new(release(attempt)), work));
+        }
+        self.applied(attempt, item, Witness::Look, None)
             .map(|settlement| FoundApplied::Ours(Box::new(settlement)))
     }
 
@@ -400,8 +476,8 @@ impl<W: World> Session<'_, W> {
             .filter_map(|a| a.effect.item.as_ref())
             .map(|link| link.id.clone())
             .collect();
-        let mut found = self.lookup_all(&creates, WhyTag::Probe).await.into_iter();
-        let mut read = self.read_all(&changes, WhyTag::Probe).await.into_iter();
+        let (found, read) = self.look_up_and_read(&creates, &changes).await;
+        let (mut found, mut read) = (found.into_iter(), read.into_iter());
         attempts
             .iter()
             .map(|attempt| match &attempt.effect.item {
@@ -412,6 +488,19 @@ impl<W: World> Session<'_, W> {
                 }),
             })
             .collect()
+    }
+
+    /// Both at once: a list that does not answer is waited for once.
+    pub(crate) async fn look_up_and_read(
+        &self,
+        keys: &[SyncKey],
+        items: &[ItemId],
+    ) -> (Vec<Lookup>, Vec<ItemRead>) {
+        futures_util::future::join(
+            self.lookup_all(keys, WhyTag::Probe),
+            self.read_all(items, WhyTag::Probe),
+        )
+        .await
     }
 
     /// Looks up any number of sync keys, 20 at a time.
@@ -471,6 +560,7 @@ impl<W: World> Session<'_, W> {
 
 enum FoundApplied {
     Ours(Box<Settlement>),
+    Earlier([Settlement; 2], Box<Work>),
     Other(Box<Settlement>, Box<Work>),
 }
 
@@ -511,6 +601,23 @@ pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option
         verdict,
         clears_dirty,
         request_id,
+    }
+}
+
+/// A write of which a request is unaccounted for: the list is looked at before anything else.
+fn in_doubt(attempt: Attempt) -> Next {
+    Next::Inspect(Box::new(Attempt {
+        in_doubt: true,
+        ..attempt
+    }))
+}
+
+/// Ends a write for a reason that ends the run.
+fn stop(attempt: Attempt, failure: Failure) -> Next {
+    if attempt.in_doubt {
+        Next::Leave(Box::new(attempt.work), Some(failure))
+    } else {
+        Next::Stop(release(&attempt), Box::new(attempt.work), failure)
     }
 }
 

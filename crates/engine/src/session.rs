@@ -167,6 +167,12 @@ impl<'a, W: World> Session<'a, W> {
         )
     }
 
+    /// As [`Session::agreed`], where nothing has to be carried over for it.
+    pub(crate) fn agreed_now(&self, row: &LedgerRow) -> Option<Agreed> {
+        let ours = row.hash_key_id == self.ports.hash_key.id() && row.layout == self.layout;
+        ours.then(|| Agreed::from_bytes(&row.agreed).ok()).flatten()
+    }
+
     /// Effects of this identity that may still land and would change what the item shows.
     pub(crate) fn armed_of(&self, identity: Identity) -> &[Effect] {
         self.armed.get(&identity).map_or(&[], Vec::as_slice)

@@ -40,6 +40,9 @@ pub(crate) struct Attempt {
     pub(crate) write: TaggedWrite,
     /// How often it was sent.
     pub(crate) sends: u8,
+    /// A request of this write got no answer and may have taken effect, or may still: what a later one is
+    /// refused for proves nothing about it.
+    pub(crate) in_doubt: bool,
     /// Conflicts to record once the write is applied: index of the field and the list's value.
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
 }

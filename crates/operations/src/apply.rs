@@ -44,7 +44,8 @@ impl Operations {
             lists.push(match &located.value.spec {
                 Spec::SyncDefinition(spec) => {
                     let name = located.value.name.as_str();
-                    Some(self.check_definition(&mut connection, &shelf, name, spec).await?)
+                    let checked = self.check_definition(&mut connection, &shelf, name, spec).await;
+                    Some(checked.map_err(|error| placed(error, located))?)
                 }
                 _ => None,
             });
@@ -99,7 +100,8 @@ impl Operations {
             mapping: &mapping,
             known: known.map(|list| list.list),
         };
-        Ok(self.adapters.list_plan(&graph, wish).await?)
+        let planned = self.adapters.list_plan(&graph, wish).await;
+        Ok(planned.map_err(|failure| definition::about_list(failure, spec))?)
     }
 
     async fn put(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<Change> {
@@ -190,6 +192,24 @@ impl Operations {
         )
         .await?;
         Ok(true)
+    }
+}
+
+/// Which document of many a failure is about, and where it stands.
+fn placed(error: Error, located: &Located<Document>) -> Error {
+    match error {
+        Error::Failure(mut failure) => {
+            failure.cause = format!(
+                "{} `{}` ({}:{}): {}",
+                located.value.kind(),
+                located.value.name.as_str(),
+                located.file,
+                located.position.line,
+                failure.cause
+            );
+            Error::Failure(failure)
+        }
+        documents @ Error::Documents(_) => documents,
     }
 }
 

@@ -2,13 +2,37 @@
 
 use syncbridge_domain::derive::derive;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::ids::{DefinitionId, WorkspaceId};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::run::{SourceSpec, WatermarkColumn};
 use syncbridge_domain::table::TableShape;
-use syncbridge_manifest::SyncDefinitionSpec;
+use syncbridge_manifest::{Kind, SyncDefinitionSpec};
+use syncbridge_meta_store::{Error as StoreError, PgConnection, definitions};
+
+use crate::error::Result;
+use crate::shelf::{Shelf, unknown};
+
+/// The id of a definition by its name; one that is not there is answered with the names there are.
+pub(crate) async fn id(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    name: &str,
+) -> Result<DefinitionId> {
+    match definitions::find(connection, workspace, name).await {
+        Ok(stored) => Ok(stored.id),
+        Err(StoreError::NotFound { .. }) => {
+            let shelf = Shelf::load(connection, workspace).await?;
+            Err(unknown(&shelf, Kind::SyncDefinition, name).into())
+        }
+        Err(other) => Err(other.into()),
+    }
+}
 
 /// The mapping of a definition over a table.
-pub(crate) fn mapping(spec: &SyncDefinitionSpec, table: &TableShape) -> Result<Mapping, Failure> {
+pub(crate) fn mapping(
+    spec: &SyncDefinitionSpec,
+    table: &TableShape,
+) -> std::result::Result<Mapping, Failure> {
     let refused = |cause: String| {
         Failure::new(
             Scope::List,
@@ -22,7 +46,10 @@ pub(crate) fn mapping(spec: &SyncDefinitionSpec, table: &TableShape) -> Result<M
 }
 
 /// The source side of a run.
-pub(crate) fn source_spec(spec: &SyncDefinitionSpec, table: &TableShape) -> Result<SourceSpec, Failure> {
+pub(crate) fn source_spec(
+    spec: &SyncDefinitionSpec,
+    table: &TableShape,
+) -> std::result::Result<SourceSpec, Failure> {
     let watermark = match &spec.source.watermark {
         None => None,
         Some(name) => {
@@ -49,4 +76,13 @@ pub(crate) fn source_spec(spec: &SyncDefinitionSpec, table: &TableShape) -> Resu
         feed: spec.source.feed,
         watermark,
     })
+}
+
+/// Says which list a refusal of the service is about; its own texts do not.
+pub(crate) fn about_list(mut failure: Failure, spec: &SyncDefinitionSpec) -> Failure {
+    failure.cause = format!(
+        "{}, for list `{}` on site `{}`",
+        failure.cause, spec.target.list, spec.target.site
+    );
+    failure
 }

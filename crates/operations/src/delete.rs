@@ -2,12 +2,15 @@
 
 use serde::Serialize;
 use serde_json::json;
-use syncbridge_manifest::Kind;
-use syncbridge_meta_store::{audit, catalog, connections, definitions};
+use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_manifest::{Kind, Spec};
+use syncbridge_meta_store::{audit, catalog, connections, definitions, sealed_secrets};
 
 use crate::Operations;
+use crate::access::SealedAs;
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::shelf::{Shelf, unknown};
 
 /// What deleting did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -26,6 +29,23 @@ impl Operations {
     /// A document that does not exist or that others refer to; a definition with a ledger.
     pub async fn delete(&self, actor: &Actor, kind: Kind, name: &str, drop_ledger: bool) -> Result<Deleted> {
         let mut tx = self.store.begin().await?;
+        let shelf = Shelf::load(&mut tx, self.workspace).await?;
+        let Some(document) = shelf.get(kind, name) else {
+            return Err(unknown(&shelf, kind, name).into());
+        };
+        let users = shelf.users(kind, name);
+        if !users.is_empty() {
+            return Err(in_use(kind, name, &users).into());
+        }
+        // A secret must not outlive the document it was entered with.
+        let sealed = match &document.spec {
+            Spec::Instance(spec) => Some(SealedAs::of_instance(name, spec).name),
+            Spec::Connection(spec) => Some(SealedAs::of_connection(name, spec).name),
+            Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => None,
+        };
+        if let Some(sealed) = sealed {
+            sealed_secrets::delete(&mut tx, self.workspace, &sealed).await?;
+        }
         match kind {
             Kind::Application => catalog::delete_application(&mut tx, self.workspace, name).await?,
             Kind::Database => catalog::delete_database(&mut tx, self.workspace, name).await?,
@@ -56,4 +76,13 @@ impl Operations {
             name: name.to_owned(),
         })
     }
+}
+
+fn in_use(kind: Kind, name: &str, users: &[String]) -> Failure {
+    Failure::new(
+        Scope::List,
+        "configuration.in_use",
+        format!("{kind} `{name}` is still used by {}", users.join(", ")),
+        "delete or change that first",
+    )
 }

@@ -1,10 +1,10 @@
 //! `quarantine list`: rows that cannot be applied now, with column, cause, fix and next attempt.
 
 use serde::Serialize;
-use syncbridge_meta_store::definitions;
 use syncbridge_meta_store::ledger::list_quarantine;
 
 use crate::Operations;
+use crate::definition;
 use crate::error::Result;
 
 /// A row in quarantine.
@@ -39,7 +39,7 @@ impl Operations {
     /// An unknown definition.
     pub async fn quarantine_list(&self, name: &str, limit: u32) -> Result<Vec<QuarantineView>> {
         let mut connection = self.store.acquire().await?;
-        let id = definitions::find(&mut connection, self.workspace, name).await?.id;
+        let id = definition::id(&mut connection, self.workspace, name).await?;
         let rows = list_quarantine(&mut connection, id, None, limit).await?;
         Ok(rows
             .into_iter()

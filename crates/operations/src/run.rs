@@ -144,7 +144,8 @@ impl Operations {
             mapping: &prepared.mapping,
             known: prepared.list.as_ref().map(|list| list.list.clone()),
         };
-        let state = self.adapters.provision(&prepared.graph, wish).await?;
+        let made = self.adapters.provision(&prepared.graph, wish).await;
+        let state = made.map_err(|failure| definition::about_list(failure, &prepared.spec))?;
         if let Some(target) = &state.target {
             let list = definitions::ProvisionedList {
                 site: target.site.clone(),

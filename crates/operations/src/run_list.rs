@@ -4,6 +4,7 @@ use serde::Serialize;
 use syncbridge_meta_store::{definitions, runs};
 
 use crate::Operations;
+use crate::definition;
 use crate::error::Result;
 
 /// A run as it is shown.
@@ -38,7 +39,7 @@ impl Operations {
         let mut connection = self.store.acquire().await?;
         let all = definitions::list(&mut connection, self.workspace).await?;
         let definition = match name {
-            Some(name) => Some(definitions::find(&mut connection, self.workspace, name).await?.id),
+            Some(name) => Some(definition::id(&mut connection, self.workspace, name).await?),
             None => None,
         };
         let filter = runs::Filter {

@@ -56,6 +56,21 @@ impl Shelf {
             .map(|(_, document)| document)
     }
 
+    /// Documents that name this one, such as "SyncDefinition `projects`"; twenty at most.
+    pub(crate) fn users(&self, kind: Kind, name: &str) -> Vec<String> {
+        self.documents
+            .values()
+            .filter(|document| {
+                let references = document.references();
+                references
+                    .iter()
+                    .any(|to| to.kind == kind && to.name.as_str() == name)
+            })
+            .map(|document| format!("{} `{}`", document.kind(), document.name.as_str()))
+            .take(20)
+            .collect()
+    }
+
     /// Puts given documents on top; answers the problems of references that lead nowhere.
     pub(crate) fn overlay(&mut self, given: &[Located<Document>]) -> Vec<Problem> {
         for located in given {

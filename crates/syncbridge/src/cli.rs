@@ -11,9 +11,8 @@ use crate::settings::Settings;
 #[command(
     name = "syncbridge",
     version,
-    about,
-    propagate_version = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    max_term_width = 100
 )]
 #[command(
     after_help = "Start here: `syncbridge dev` runs everything on this machine with a sample company.\n\
@@ -29,33 +28,51 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Store documents as the wished state; checks everything before anything is stored
+    /// Store documents, all or none, after checking them against both sides
+    ///
+    /// Every document is checked first: its keys, its references, and definitions against their table and
+    /// list. Nothing is stored while there is a problem. Applying twice changes nothing; the list itself is made by
+    /// the first run.
     Apply(Files),
     /// Show what applying documents would change
     Diff(Files),
-    /// Say what a run would do: rows to create, change, delete, values the list cannot hold, cost
+    /// Say what a run would do and cost; writes nothing
+    ///
+    /// Reads both sides and counts rows to create, change and delete, values that the list cannot hold, and
+    /// resource units.
     Plan(Named),
-    /// Run a definition now and wait for the end
+    /// Bring a list in step with its table
+    ///
+    /// Waits for the end. The first run makes the list. Exit code 3: some rows were refused, see `syncbridge
+    /// quarantine list`.
     Run(RunArgs),
-    /// Compare table and list cell by cell; exit code 4 when they differ
+    /// Compare table and list cell by cell
+    ///
+    /// Reads both sides in full and writes nothing. Exit code 4: they differ.
     Verify(Named),
     /// Show one document, or all of a kind
     Get(GetArgs),
     /// List all documents of a kind
     List(ListArgs),
-    /// Remove a stored document; lists and items stay as they are
+    /// Remove a document; lists and items stay
     Delete(DeleteArgs),
-    /// Show the newest runs
+    /// Show the newest runs and how they went
     Runs(RunsArgs),
-    /// What both sides last agreed on
+    /// See what both sides last agreed on
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Rows that cannot be applied now
+    /// See rows that cannot be applied now
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
-    /// Bring the meta-store's schema up to this version; safe to repeat and to run beside others
+    /// Create or upgrade the meta-store's schema
+    ///
+    /// Safe to repeat, and to run beside others.
     Migrate,
-    /// Run everything on this machine: private PostgreSQL, NATS and Graph simulator, a sample company
+    /// Run everything on this machine, with a sample company
+    ///
+    /// Starts a private PostgreSQL, a private NATS server and the Graph simulator, makes lists from tables and
+    /// keeps them in step until Ctrl-C. Nothing leaves the machine. With --source and --table it does so with a
+    /// table of yours, which is only read.
     Dev(DevArgs),
     /// Print a completion script for a shell
     Completions {
@@ -125,7 +142,7 @@ pub(crate) struct RunsArgs {
     /// Name of a definition; all where absent
     pub(crate) name: Option<String>,
     /// How many
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=500))]
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
     pub(crate) limit: u32,
 }
 
@@ -148,7 +165,7 @@ pub(crate) enum QuarantineCommand {
         /// Name of the definition
         name: String,
         /// How many
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=500))]
+        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
         limit: u32,
     },
 }
@@ -165,7 +182,7 @@ pub(crate) enum SimProfile {
 
 #[derive(Args)]
 pub(crate) struct DevArgs {
-    /// Folder for the private servers' data; everything in it begins anew with each start
+    /// Folder for the private servers' data; tables, lists and ledger begin anew with each start
     #[arg(long, default_value = ".syncbridge/dev", value_name = "FOLDER")]
     pub(crate) data: PathBuf,
     /// Sync your own database instead of the sample: postgres://user:password@host:port/database
@@ -178,19 +195,19 @@ pub(crate) struct DevArgs {
     #[arg(long, value_name = "COLUMN", requires = "source")]
     pub(crate) watermark: Option<String>,
     /// Time zone of the site, for columns that hold days
-    #[arg(long, default_value = "UTC", value_name = "ZONE")]
+    #[arg(long, default_value = "UTC", value_name = "ZONE", requires = "source")]
     pub(crate) time_zone: String,
     /// Show the main job: first sync, changes by SQL, second sync, verify, a table of what it cost
-    #[arg(long)]
+    #[arg(long, conflicts_with = "source")]
     pub(crate) demo: bool,
-    /// End instead of staying up
+    /// End after the first sync, or after the table of --demo, instead of staying up
     #[arg(long)]
     pub(crate) exit: bool,
     /// Seconds between runs while it stays up
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) every: u64,
     /// Milliseconds each simulated request takes
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_name = "MS")]
     pub(crate) latency: u64,
     /// How the simulator treats load
     #[arg(long, value_enum, default_value_t)]

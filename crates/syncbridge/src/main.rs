@@ -11,7 +11,10 @@
 
 mod cli;
 mod commands;
+#[cfg(test)]
+mod documentation;
 mod exit;
+mod fault;
 mod output;
 mod progress;
 mod settings;
@@ -36,7 +39,7 @@ fn main() -> std::process::ExitCode {
     match exit {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", fault::shown(error));
             Exit::Failed.into()
         }
     }

@@ -59,6 +59,7 @@ pub(crate) struct Settings {
         global = true,
         env = "SYNCBRIDGE_DATABASE_URL",
         hide_env_values = true,
+        value_name = "URL",
         help_heading = "Common options"
     )]
     database_url: Option<String>,
@@ -68,6 +69,8 @@ pub(crate) struct Settings {
         long,
         global = true,
         env = "SYNCBRIDGE_MASTER_KEY_FILE",
+        hide_env_values = true,
+        value_name = "FILE",
         help_heading = "Common options"
     )]
     master_key_file: Option<PathBuf>,
@@ -77,6 +80,8 @@ pub(crate) struct Settings {
         long,
         global = true,
         env = "SYNCBRIDGE_SECRETS_FOLDER",
+        hide_env_values = true,
+        value_name = "FOLDER",
         help_heading = "Common options"
     )]
     secrets_folder: Option<PathBuf>,
@@ -87,6 +92,7 @@ pub(crate) struct Settings {
         long,
         global = true,
         env = "SYNCBRIDGE_ALLOW_CUSTOM_CLOUD",
+        hide_env_values = true,
         help_heading = "Common options"
     )]
     pub(crate) allow_custom_cloud: bool,
@@ -100,6 +106,8 @@ pub(crate) struct Settings {
         long,
         global = true,
         env = "SYNCBRIDGE_LOG",
+        hide_env_values = true,
+        value_name = "FILTER",
         default_value = "warn",
         help_heading = "Common options"
     )]
@@ -110,6 +118,8 @@ pub(crate) struct Settings {
         long,
         global = true,
         env = "SYNCBRIDGE_LOG_FORMAT",
+        hide_env_values = true,
+        value_name = "FORMAT",
         value_enum,
         default_value_t,
         help_heading = "Common options"

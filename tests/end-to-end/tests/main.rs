@@ -8,4 +8,15 @@
     reason = "a test fails by panicking"
 )]
 
+mod concurrency;
+mod crash;
+mod data;
+mod deletes;
+mod errors;
+mod keys;
+mod late;
+mod lost_answers;
+mod people;
+mod refusals;
+mod secrets;
 mod spine;

@@ -26,5 +26,5 @@ fn table(applied: &[Applied]) -> String {
         };
         vec![one.kind.to_owned(), one.name.clone(), one.change.to_owned(), list]
     });
-    output::table(&["kind", "name", "", "list"], rows)
+    output::table(&["kind", "name", "change", "list"], rows)
 }

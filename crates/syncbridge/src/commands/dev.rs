@@ -1,17 +1,19 @@
 //! `syncbridge dev`: everything on one machine.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::json;
+use syncbridge_domain::failure::Failure;
 use syncbridge_domain::run::{RunKind, RunOptions, RunState};
 use syncbridge_manifest::{Document, Located, Position, parse_all};
-use syncbridge_operations::{Error, Operations};
+use syncbridge_operations::{Error, Operations, RunReport};
 use syncbridge_worker::{SourceAccess, TlsMode};
 
 use crate::cli::DevArgs;
 use crate::commands::dev_demo;
-use crate::commands::dev_stack::{Endpoint, Stack};
+use crate::commands::dev_stack::{Endpoint, SAMPLE_VARIABLE, Stack};
 use crate::commands::{run, verdict};
 use crate::exit::Exit;
 use crate::settings::Settings;
@@ -37,6 +39,10 @@ const DEFINITIONS: [(&str, &str); 4] = [
 ];
 
 pub(crate) async fn dev(settings: &Settings, args: &DevArgs) -> anyhow::Result<Exit> {
+    let own = match (&args.source, &args.table) {
+        (Some(url), Some(table)) => Some(OwnTable::parse(url, table)?),
+        _ => None,
+    };
     eprintln!("starting a private PostgreSQL, NATS and Graph simulator …");
     let stack = Stack::start(args).await?;
     let settings = settings.for_dev(stack.database_url(), stack.master_key_file());
@@ -45,16 +51,16 @@ pub(crate) async fn dev(settings: &Settings, args: &DevArgs) -> anyhow::Result<E
     store.ensure_partitions().await?;
     let operations = settings.operations_over(store)?;
     let environment = stack.write_environment(&args.data)?;
-    let (names, given) = match (&args.source, &args.table) {
-        (Some(url), Some(table)) => own_table(&stack, args, url, table)?,
-        _ => {
+    let (names, given) = match &own {
+        Some(own) => own.documents(&stack, args)?,
+        None => {
             let rows = stack.load_sample().await?;
             eprintln!("the sample company is loaded: {rows} rows in 4 tables");
             sample(&stack)?
         }
     };
     operations.apply(&Settings::actor(), &given).await?;
-    let exit = if args.demo && args.source.is_none() {
+    let exit = if args.demo {
         dev_demo::demo(&operations, &stack, &names).await?
     } else {
         first_sync(&operations, &names).await?
@@ -78,49 +84,65 @@ fn sample(stack: &Stack) -> anyhow::Result<(Vec<String>, Vec<Located<Document>>)
     Ok((names, given))
 }
 
-fn own_table(
-    stack: &Stack,
-    args: &DevArgs,
-    url: &str,
-    table: &str,
-) -> anyhow::Result<(Vec<String>, Vec<Located<Document>>)> {
-    let access = SourceAccess::parse_url(url)?;
-    let (_, bare) = table
-        .split_once('.')
-        .context("name the table as schema.table, such as public.projects")?;
-    let endpoint = Endpoint {
-        host: access.host.clone(),
-        port: access.port,
-        dbname: access.dbname.clone(),
-        user: access.user.clone(),
-        password: secrecy::ExposeSecret::expose_secret(&access.password).to_owned(),
-        tls: match access.tls {
-            TlsMode::Disable => "disable",
-            TlsMode::Require => "require",
-            TlsMode::VerifyFull { .. } => "verify-full",
-        },
-    };
-    let name = definition_name(bare);
-    let mut source = json!({ "table": table });
-    if let Some(watermark) = &args.watermark {
-        source["feed"] = json!("watermark");
-        source["watermark"] = json!(watermark);
+/// A table of the person's own, understood before anything is started.
+struct OwnTable {
+    endpoint: Endpoint,
+    table: String,
+    list: String,
+}
+
+impl OwnTable {
+    fn parse(url: &str, table: &str) -> anyhow::Result<Self> {
+        let access = SourceAccess::parse_url(url).map_err(Error::from)?;
+        let (_, list) = table.split_once('.').with_context(|| {
+            format!("`{table}` names no schema → write schema.table, such as public.{table}")
+        })?;
+        Ok(Self {
+            endpoint: Endpoint {
+                host: access.host.clone(),
+                port: access.port,
+                dbname: access.dbname.clone(),
+                user: access.user.clone(),
+                password: secrecy::ExposeSecret::expose_secret(&access.password).to_owned(),
+                tls: match access.tls {
+                    TlsMode::Disable => "disable",
+                    TlsMode::Require => "require",
+                    TlsMode::VerifyFull { .. } => "verify-full",
+                },
+            },
+            table: table.to_owned(),
+            list: list.to_owned(),
+        })
     }
-    let definition = json!({
-        "apiVersion": "syncbridge/v1", "kind": "SyncDefinition", "metadata": { "name": name },
-        "spec": {
-            "database": "company", "connection": "contoso", "source": source, "onDelete": "propagate",
-            "target": { "site": "contoso.sharepoint.com:/sites/Company", "list": bare, "timeZone": args.time_zone },
-        },
-    });
-    let value = Document::from_json("--table", &definition).map_err(Error::Documents)?;
-    let mut given = stack.documents(&endpoint)?;
-    given.push(Located {
-        value,
-        file: "--table".to_owned(),
-        position: Position::START,
-    });
-    Ok((vec![name], given))
+
+    fn documents(
+        &self,
+        stack: &Stack,
+        args: &DevArgs,
+    ) -> anyhow::Result<(Vec<String>, Vec<Located<Document>>)> {
+        let name = definition_name(&self.list);
+        let mut source = json!({ "table": self.table });
+        if let Some(watermark) = &args.watermark {
+            source["feed"] = json!("watermark");
+            source["watermark"] = json!(watermark);
+        }
+        let definition = json!({
+            "apiVersion": "syncbridge/v1", "kind": "SyncDefinition", "metadata": { "name": name },
+            "spec": {
+                "database": "company", "connection": "contoso", "source": source, "onDelete": "propagate",
+                "target": { "site": "contoso.sharepoint.com:/sites/Company", "list": self.list,
+                            "timeZone": args.time_zone },
+            },
+        });
+        let value = Document::from_json("--table", &definition).map_err(Error::Documents)?;
+        let mut given = stack.documents(&self.endpoint)?;
+        given.push(Located {
+            value,
+            file: "--table".to_owned(),
+            position: Position::START,
+        });
+        Ok((vec![name], given))
+    }
 }
 
 /// A table's name as the name of a definition: lower-case letters, digits and hyphens.
@@ -146,7 +168,7 @@ async fn first_sync(operations: &Operations, names: &[String]) -> anyhow::Result
     let mut worst = Exit::Done;
     for name in names {
         let report = run::once(operations, name, RunKind::Push, RunOptions::default(), false).await?;
-        print!("{}", verdict::push(&report));
+        print!("{}", verdict::brief(&report));
         if report.outcome.state != RunState::Completed {
             worst = Exit::of_run(report.outcome.state);
         }
@@ -155,26 +177,35 @@ async fn first_sync(operations: &Operations, names: &[String]) -> anyhow::Result
 }
 
 fn say_what_is_up(stack: &Stack, environment: &std::path::Path, names: &[String], args: &DevArgs) {
-    println!("\nUp and running:");
-    println!("  lists (open in a browser)  {}", stack.simulator_url());
-    if args.source.is_none() {
-        println!("  the sample's tables        psql '{}'", stack.sample_url());
-    }
-    println!("  other commands             source {}", environment.display());
-    println!("                             syncbridge list definitions");
+    let first = names.first().map_or("NAME", String::as_str);
+    let program = program();
     println!(
-        "                             syncbridge verify {}",
-        names.first().map_or("NAME", String::as_str)
+        "\nUp and running. Look at the lists in a browser:\n  {}",
+        stack.simulator_url()
     );
+    println!("In another terminal, for all other commands:");
+    println!("  source {}", environment.display());
+    if args.source.is_none() {
+        println!("  psql \"${SAMPLE_VARIABLE}\"");
+    }
+    println!("  {program} list definitions");
+    println!("  {program} verify {first}");
     println!(
-        "\nChange a row by SQL and look at its list: changes follow every {} s. Ctrl-C ends everything.",
+        "Change a row by SQL and look at its list: changes follow every {} s. Ctrl-C ends everything.",
         args.every
     );
+}
+
+/// This program as the person called it.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "syncbridge".to_owned())
 }
 
 /// Runs every definition again and again; says only what happened.
 async fn stay_up(operations: &Operations, names: &[String], every: Duration) -> anyhow::Result<()> {
     let mut end = std::pin::pin!(ended());
+    // A failure that stays, such as a database that is down, is said once and not every few seconds.
+    let mut said = BTreeMap::new();
     loop {
         tokio::select! {
             () = &mut end => {
@@ -184,16 +215,35 @@ async fn stay_up(operations: &Operations, names: &[String], every: Duration) -> 
             () = tokio::time::sleep(every) => {}
         }
         for name in names {
-            let report = run::once(operations, name, RunKind::Push, RunOptions::default(), true).await?;
-            let counters = &report.outcome.counters;
-            if counters.created + counters.patched + counters.deleted + counters.quarantined + counters.parked
-                > 0
-                || report.outcome.failure.is_some()
+            let report = run::once(operations, name, RunKind::Push, RunOptions::default(), true).await;
+            let (text, failure) = match &report {
+                Ok(report) => (news(report), report.outcome.failure.clone()),
+                Err(error) => (Some(format!("{name}: {error:#}\n")), failure_of(error)),
+            };
+            let code = failure.map(|failure| failure.code);
+            if let Some(text) = text
+                && (code.is_none() || said.get(name) != Some(&code))
             {
-                print!("{}", verdict::push(&report));
+                print!("{text}");
             }
+            said.insert(name, code);
         }
     }
+}
+
+fn failure_of(error: &anyhow::Error) -> Option<Failure> {
+    match error.downcast_ref::<Error>() {
+        Some(Error::Failure(failure)) => Some((**failure).clone()),
+        _ => None,
+    }
+}
+
+/// What a run has to tell, if anything.
+fn news(report: &RunReport) -> Option<String> {
+    let counters = &report.outcome.counters;
+    let happened =
+        counters.created + counters.patched + counters.deleted + counters.quarantined + counters.parked > 0;
+    (happened || report.outcome.failure.is_some()).then(|| verdict::brief(report))
 }
 
 /// Ctrl-C or a polite request to end.

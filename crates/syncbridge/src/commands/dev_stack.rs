@@ -22,6 +22,8 @@ const CLIENT_ID: &str = "11111111-2222-4333-8444-555555555555";
 const CLIENT_SECRET: &str = "simulated-secret";
 /// Tenant that the simulator plays.
 const TENANT: &str = "contoso.onmicrosoft.com";
+/// Variable in the environment file that leads to the sample's tables; the URL holds a password, so it is not printed.
+pub(crate) const SAMPLE_VARIABLE: &str = "SYNCBRIDGE_SAMPLE_URL";
 const META: &str = "syncbridge";
 const SAMPLE: &str = "company";
 
@@ -140,10 +142,12 @@ impl Stack {
              export SYNCBRIDGE_DATABASE_URL='{}'\n\
              export SYNCBRIDGE_MASTER_KEY_FILE='{}'\n\
              export SYNCBRIDGE_ALLOW_CUSTOM_CLOUD=true\n\
-             export SYNCBRIDGE_NATS_URL='{}'\n",
+             export SYNCBRIDGE_NATS_URL='{}'\n\
+             export {SAMPLE_VARIABLE}='{}'\n",
             self.database_url(),
             self.master_key_file().display(),
             self.nats_url(),
+            self.sample_url(),
         );
         write_private(&file, &text)?;
         Ok(file)

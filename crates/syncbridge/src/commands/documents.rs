@@ -15,7 +15,8 @@ pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Located<Document>>> 
             let mut text = String::new();
             std::io::stdin()
                 .take(MAX_BYTES as u64 + 1)
-                .read_to_string(&mut text)?;
+                .read_to_string(&mut text)
+                .context("standard input cannot be read as UTF-8 text")?;
             texts.push(("standard input".to_owned(), text));
         } else if file.is_dir() {
             for inner in documents_in(file)? {
@@ -29,14 +30,16 @@ pub(crate) fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Located<Document>>> 
     let documents = parse_all(given).map_err(Error::Documents)?;
     anyhow::ensure!(
         !documents.is_empty(),
-        "there is no document in what was given → see docs/examples"
+        "there is no document in what was given → a document begins with `apiVersion: syncbridge/v1`; \
+         see docs/examples"
     );
     Ok(documents)
 }
 
 fn read_file(file: &Path) -> anyhow::Result<(String, String)> {
-    let named = || format!("{} cannot be read", file.display());
-    let size = std::fs::metadata(file).with_context(named)?.len();
+    let size = std::fs::metadata(file)
+        .map_err(|error| unreadable(file, &error))?
+        .len();
     anyhow::ensure!(
         size <= MAX_BYTES as u64,
         "{} is larger than 1 MiB → split it",
@@ -44,14 +47,25 @@ fn read_file(file: &Path) -> anyhow::Result<(String, String)> {
     );
     Ok((
         file.display().to_string(),
-        std::fs::read_to_string(file).with_context(named)?,
+        std::fs::read_to_string(file).map_err(|error| unreadable(file, &error))?,
     ))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    use std::io::ErrorKind;
+    let (why, fix) = match error.kind() {
+        ErrorKind::NotFound => ("is not there", "check the path"),
+        ErrorKind::PermissionDenied => ("may not be read by you", "change its rights or run as its owner"),
+        ErrorKind::InvalidData => ("is no UTF-8 text", "save it as UTF-8"),
+        _ => ("cannot be read", "check the path and the disk"),
+    };
+    anyhow::anyhow!("{} {why} → {fix}", path.display())
 }
 
 fn documents_in(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(|| format!("{} cannot be read", folder.display()))? {
-        let path = entry?.path();
+    for entry in std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
         let known = path
             .extension()
             .is_some_and(|ext| ["yaml", "yml", "json"].iter().any(|known| ext == *known));

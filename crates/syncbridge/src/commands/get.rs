@@ -36,45 +36,94 @@ fn table(kind: Kind, all: &[Shown]) -> String {
     if all.is_empty() {
         return format!("there is no {kind} yet → apply one with `syncbridge apply -f FILE`");
     }
-    if kind != Kind::SyncDefinition {
-        return output::table(&["name"], all.iter().map(|one| vec![one.name.clone()]));
+    match kind {
+        Kind::SyncDefinition => definitions(all),
+        Kind::Application => columns(
+            all,
+            &[("owner", "/spec/owner"), ("description", "/spec/description")],
+        ),
+        Kind::Database => columns(
+            all,
+            &[
+                ("application", "/spec/application"),
+                ("description", "/spec/description"),
+            ],
+        ),
+        Kind::Instance => columns(
+            all,
+            &[
+                ("database", "/spec/database"),
+                ("host", "/spec/host"),
+                ("port", "/spec/port"),
+                ("dbname", "/spec/dbname"),
+                ("role", "/spec/role"),
+            ],
+        ),
+        Kind::Connection => connections(all),
     }
+}
+
+/// A table of some keys of each document.
+fn columns(all: &[Shown], keys: &[(&str, &str)]) -> String {
+    let headings: Vec<&str> = std::iter::once("name")
+        .chain(keys.iter().map(|(heading, _)| *heading))
+        .collect();
     let rows = all.iter().map(|one| {
-        let text = |path: &str| {
-            one.document
-                .pointer(path)
-                .and_then(|v| v.as_str())
-                .unwrap_or_default()
-                .to_owned()
+        std::iter::once(one.name.clone())
+            .chain(keys.iter().map(|(_, path)| text(one, path)))
+            .collect()
+    });
+    output::table(&headings, rows)
+}
+
+fn connections(all: &[Shown]) -> String {
+    let rows = all.iter().map(|one| {
+        let cloud = match text(one, "/spec/cloud") {
+            cloud if cloud.is_empty() => text(one, "/spec/custom/graphRoot"),
+            cloud => cloud,
         };
+        vec![
+            one.name.clone(),
+            text(one, "/spec/tenant"),
+            text(one, "/spec/clientId"),
+            cloud,
+        ]
+    });
+    output::table(&["name", "tenant", "client id", "cloud"], rows)
+}
+
+fn text(one: &Shown, path: &str) -> String {
+    match one.document.pointer(path) {
+        None | Some(serde_json::Value::Null) => String::new(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn definitions(all: &[Shown]) -> String {
+    let now = chrono::Utc::now();
+    let rows = all.iter().map(|one| {
         let mut row = vec![
             one.name.clone(),
-            text("/spec/source/table"),
-            text("/spec/target/list"),
+            text(one, "/spec/source/table"),
+            text(one, "/spec/target/list"),
         ];
-        match &one.status {
-            Some(status) => row.extend([
+        row.extend(match &one.status {
+            Some(status) => [
                 status.live_rows.to_string(),
                 status.dirty.to_string(),
                 status.quarantined.to_string(),
-                status.last_run.unwrap_or("never run").to_owned(),
-                status.last_run_at.map(output::moment).unwrap_or_default(),
-            ]),
-            None => row.extend(std::iter::repeat_n(String::new(), 5)),
-        }
+                match (status.last_run, status.last_run_at) {
+                    (Some(state), Some(at)) => format!("{state} {}", output::ago(at, now)),
+                    _ => "never".to_owned(),
+                },
+            ],
+            None => Default::default(),
+        });
         row
     });
     output::table(
-        &[
-            "name",
-            "table",
-            "list",
-            "in step",
-            "dirty",
-            "quarantine",
-            "last run",
-            "ended",
-        ],
+        &["name", "table", "list", "items", "waiting", "refused", "last run"],
         rows,
     )
 }

@@ -41,19 +41,16 @@ pub(crate) async fn show(settings: &Settings, name: &str, key: &[String]) -> any
         if view.dirty {
             text.push_str("  waiting to be applied\n");
         }
-        let rows = view.history.iter().map(|h| {
-            vec![
-                output::moment(h.at),
-                h.kind.clone(),
-                h.run.clone(),
-                h.version.clone().unwrap_or_default(),
-                h.request_id.clone().unwrap_or_default(),
-            ]
-        });
-        text.push_str(&output::table(
-            &["when", "what", "run", "version", "request-id"],
-            rows,
-        ));
+        for one in &view.history {
+            text.push_str(&format!(
+                "{}  {}  version {}\n  {}, request-id {}\n",
+                output::moment(one.at),
+                one.kind,
+                one.version.as_deref().unwrap_or("-"),
+                one.run,
+                one.request_id.as_deref().unwrap_or("unknown"),
+            ));
+        }
         text
     })?;
     Ok(Exit::Done)

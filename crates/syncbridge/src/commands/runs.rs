@@ -12,32 +12,36 @@ pub(crate) async fn runs(settings: &Settings, args: &RunsArgs) -> anyhow::Result
         if runs.is_empty() {
             return "nothing was run yet → `syncbridge run NAME`".to_owned();
         }
+        let now = chrono::Utc::now();
+        // A run's id takes half a narrow terminal; pipes, JSON and YAML have it.
+        let wide = output::wide();
         let rows = runs.iter().map(|run| {
-            vec![
-                run.run.clone(),
+            let counters = &run.counters;
+            let mut row = vec![
                 run.definition.clone(),
                 run.kind.to_owned(),
                 run.state.to_owned(),
-                run.counters.created.to_string(),
-                run.counters.patched.to_string(),
-                run.counters.deleted.to_string(),
-                run.counters.quarantined.to_string(),
+                format!(
+                    "+{} ~{} -{}",
+                    counters.created, counters.patched, counters.deleted
+                ),
+                counters.quarantined.to_string(),
                 run.ru.to_string(),
-                output::moment(run.created),
-            ]
+                output::ago(run.created, now),
+            ];
+            row.extend(wide.then(|| run.run.clone()));
+            row
         });
-        let headings = [
-            "run",
+        let mut headings = vec![
             "definition",
             "kind",
             "state",
-            "created",
-            "patched",
-            "deleted",
-            "quarantined",
+            "+new ~changed -gone",
+            "refused",
             "RU",
-            "asked for",
+            "begun",
         ];
+        headings.extend(wide.then_some("run"));
         output::table(&headings, rows)
     })?;
     Ok(Exit::Done)

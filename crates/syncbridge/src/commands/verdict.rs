@@ -38,43 +38,62 @@ pub(crate) fn push(report: &RunReport) -> String {
     if !also.is_empty() {
         text.push_str(&format!("  {}\n", also.join(" · ")));
     }
-    if counters.quarantined > 0 {
-        text.push_str(&format!(
-            "  {} rows refused → `syncbridge quarantine list {}` shows column, cause and fix\n",
-            counters.quarantined, report.definition
-        ));
-    }
+    refused(report, &mut text);
     if let Some(list) = report.provisioned.as_ref().and_then(|list| list.web_url.as_ref()) {
         text.push_str(&format!("  list: {list}\n"));
     }
-    for (tag, ru) in outcome.spending.iter() {
-        text.push_str(&format!("  {:>20}: {ru}\n", tag.name()));
+    let spent: Vec<String> = outcome
+        .spending
+        .iter()
+        .map(|(tag, ru)| format!("{} {}", tag.name(), ru.0))
+        .collect();
+    if !spent.is_empty() {
+        text.push_str(&format!("  RU by reason: {}\n", spent.join(" · ")));
     }
+    ending(report, &mut text);
+    text
+}
+
+/// The end of a push in one line, for somebody who watches many; what went wrong follows.
+pub(crate) fn brief(report: &RunReport) -> String {
+    let counters = &report.outcome.counters;
+    let mut text = format!(
+        "{}: {} · +{} ~{} -{} · {} unchanged · {}\n",
+        report.definition,
+        report.outcome.state.name(),
+        counters.created,
+        counters.patched,
+        counters.deleted,
+        counters.unchanged,
+        report.outcome.spending.total(),
+    );
+    refused(report, &mut text);
     ending(report, &mut text);
     text
 }
 
 /// The end of a verification.
 pub(crate) fn verify(report: &RunReport, found: &Verification) -> String {
+    let name = &report.definition;
+    let cost = report.outcome.spending.total();
     let mut text = if found.is_equal() {
         format!(
-            "{}: equal: {} rows, {} items",
-            report.definition, found.rows, found.items
+            "{name}: equal, every mapped cell · {} rows · {} items · {cost}\n",
+            found.rows, found.items
         )
     } else {
         format!(
-            "{}: {} rows, {} items: {} differing, {} missing, {} orphans, {} duplicates ({} of them accounted for)",
-            report.definition,
-            found.rows,
-            found.items,
-            found.differing,
-            found.missing,
-            found.orphans,
-            found.duplicates,
-            found.explained,
+            "{name}: DIFFERS · {} rows · {} items · {cost}\n  {} differing · {} rows without item · {} items \
+             without row · {} duplicates\n",
+            found.rows, found.items, found.differing, found.missing, found.orphans, found.duplicates,
         )
     };
-    text.push_str(&format!(" · {}\n", report.outcome.spending.total()));
+    if found.explained > 0 {
+        text.push_str(&format!(
+            "  {} of them are known: in quarantine or waiting → `syncbridge quarantine list {name}`\n",
+            found.explained
+        ));
+    }
     if found.kept > 0 {
         text.push_str(&format!(
             "  {} items stand although their rows are gone: the definition keeps them\n",
@@ -103,7 +122,7 @@ pub(crate) fn verify(report: &RunReport, found: &Verification) -> String {
 /// The end of a plan.
 pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
     let mut text = format!(
-        "{}: {} rows: {} to create, {} changed, {} gone, {} unchanged, {} in quarantine · about {}\n",
+        "{}: {} rows · {} to create · {} changed · {} gone · {} unchanged · {} in quarantine · about {}\n",
         report.definition,
         found.rows,
         found.creates,
@@ -127,6 +146,16 @@ pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
     push_table(&mut text, &["column", "refused because", "rows", "fix"], rows);
     ending(report, &mut text);
     text
+}
+
+fn refused(report: &RunReport, text: &mut String) {
+    let rows = report.outcome.counters.quarantined;
+    if rows > 0 {
+        text.push_str(&format!(
+            "  {rows} rows refused → `syncbridge quarantine list {}` shows column, cause and fix\n",
+            report.definition
+        ));
+    }
 }
 
 fn ending(report: &RunReport, text: &mut String) {
