@@ -293,7 +293,10 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
         spec.target.list.clone(),
         job.data_key,
     );
-    let ledger = LedgerPort { memory, store: services.store.clone() };
+    let ledger = LedgerPort {
+        memory,
+        store: services.store.clone(),
+    };
     let generation = syncbridge_engine::ports::Ledger::generation(&ledger).await?;
     let table = TableRef::new(&spec.source.schema, &spec.source.table);
     let shape = ReadShape::of(&spec.mapping, &spec.source);

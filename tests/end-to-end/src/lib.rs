@@ -474,6 +474,15 @@ pub struct Writes {
     pub deletes: u64,
 }
 
+impl Writes {
+    /// Nothing was written.
+    pub const NONE: Self = Self {
+        creates: 0,
+        patches: 0,
+        deletes: 0,
+    };
+}
+
 /// A command that ended.
 pub struct Ran {
     args: String,

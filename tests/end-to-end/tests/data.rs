@@ -3,13 +3,6 @@
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::{World, Writes};
 
-/// Nothing was written.
-const NONE: Writes = Writes {
-    creates: 0,
-    patches: 0,
-    deletes: 0,
-};
-
 fn by_watermark(column: &str, page_rows: u32) -> Json {
     json!({
         "source": {"feed": "watermark", "watermark": column},
@@ -195,7 +188,7 @@ async fn a_06_after_a_cursor_reset_unchanged_rows_cost_nothing_by_either_feed() 
             complete(&world, name, &["--reset-cursor"]);
         }
         complete(&world, name, &[]);
-        assert_eq!(world.writes().await, NONE, "{name}");
+        assert_eq!(world.writes().await, Writes::NONE, "{name}");
         assert_eq!(world.spent().await.1, 0, "{name}");
     }
 
@@ -206,7 +199,14 @@ async fn a_06_after_a_cursor_reset_unchanged_rows_cost_nothing_by_either_feed() 
     for name in ["marked", "scanned"] {
         world.reset_account().await;
         complete(&world, name, &["--reset-cursor"]);
-        assert_eq!(world.writes().await, Writes { patches: 3, ..NONE }, "{name}");
+        assert_eq!(
+            world.writes().await,
+            Writes {
+                patches: 3,
+                ..Writes::NONE
+            },
+            "{name}"
+        );
         world.assert_equal(name, 300);
     }
 
@@ -214,7 +214,13 @@ async fn a_06_after_a_cursor_reset_unchanged_rows_cost_nothing_by_either_feed() 
     world.sql("delete from t where id = 5").await;
     world.reset_account().await;
     complete(&world, "scanned", &["--reset-cursor"]);
-    assert_eq!(world.writes().await, Writes { deletes: 1, ..NONE });
+    assert_eq!(
+        world.writes().await,
+        Writes {
+            deletes: 1,
+            ..Writes::NONE
+        }
+    );
     world.assert_equal("scanned", 299);
 }
 

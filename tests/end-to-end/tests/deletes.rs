@@ -3,12 +3,6 @@
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::{World, Writes};
 
-const NONE: Writes = Writes {
-    creates: 0,
-    patches: 0,
-    deletes: 0,
-};
-
 fn table(rows: u32) -> String {
     format!(
         "create table t (id int primary key, name text, changed timestamptz not null default now());
@@ -39,7 +33,7 @@ async fn the_policy_keep_leaves_the_item_and_goes_on_with_it_when_the_row_comes_
     let before = world.item_where("t", "Title", &json!("row 5")).await;
     world.sql("delete from t where id in (5, 6)").await;
     for _ in 0..2 {
-        assert_eq!(completed(&world, "t", &[]).await, NONE);
+        assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
         assert_eq!(world.spent().await.1, 0);
     }
     let found = world.verify("t");
@@ -52,7 +46,7 @@ async fn the_policy_keep_leaves_the_item_and_goes_on_with_it_when_the_row_comes_
         .sql("insert into t values (5, 'row 5', '2026-01-01Z'), (6, 'back', '2026-01-01Z')")
         .await;
     completed(&world, "t", &[]).await;
-    assert_eq!(completed(&world, "t", &[]).await, NONE);
+    assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
     let after = world.item_where("t", "Title", &json!("row 5")).await;
     assert_eq!(after["guid"], before["guid"]);
     assert_eq!(world.items("t").await.len(), 20);
@@ -74,16 +68,22 @@ async fn the_policy_propagate_deletes_the_item_and_only_it() {
     world.sql("delete from t where id in (1, 10)").await;
     assert_eq!(
         completed(&world, "scanned", &[]).await,
-        Writes { deletes: 2, ..NONE }
+        Writes {
+            deletes: 2,
+            ..Writes::NONE
+        }
     );
     // A watermark shows no absence; the sweep finds it.
-    assert_eq!(completed(&world, "marked", &[]).await, NONE);
+    assert_eq!(completed(&world, "marked", &[]).await, Writes::NONE);
     assert_eq!(
         completed(&world, "marked", &["--full"]).await,
-        Writes { deletes: 2, ..NONE }
+        Writes {
+            deletes: 2,
+            ..Writes::NONE
+        }
     );
     for name in ["marked", "scanned"] {
-        assert_eq!(completed(&world, name, &["--full"]).await, NONE);
+        assert_eq!(completed(&world, name, &["--full"]).await, Writes::NONE);
         world.assert_equal(name, 18);
     }
 }
@@ -105,13 +105,20 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
         .sql("delete from t where id = 3; insert into t values (3, 'row 3', '2026-01-01Z')")
         .await;
     for name in ["marked", "scanned"] {
-        assert_eq!(completed(&world, name, &["--full"]).await, NONE, "{name}");
+        assert_eq!(completed(&world, name, &["--full"]).await, Writes::NONE, "{name}");
     }
     for round in 0..3 {
         world.sql("delete from t where id in (3, 4)").await;
         for name in ["marked", "scanned"] {
             let gone = completed(&world, name, &["--full"]).await;
-            assert_eq!(gone, Writes { deletes: 2, ..NONE }, "{name} {round}");
+            assert_eq!(
+                gone,
+                Writes {
+                    deletes: 2,
+                    ..Writes::NONE
+                },
+                "{name} {round}"
+            );
         }
         // Row 3 comes back as it was, row 4 changed.
         world
@@ -121,8 +128,19 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
             .await;
         for name in ["marked", "scanned"] {
             let back = completed(&world, name, &[]).await;
-            assert_eq!(back, Writes { creates: 2, ..NONE }, "{name} {round}");
-            assert_eq!(completed(&world, name, &["--full"]).await, NONE, "{name} {round}");
+            assert_eq!(
+                back,
+                Writes {
+                    creates: 2,
+                    ..Writes::NONE
+                },
+                "{name} {round}"
+            );
+            assert_eq!(
+                completed(&world, name, &["--full"]).await,
+                Writes::NONE,
+                "{name} {round}"
+            );
             world.assert_equal(name, 20);
         }
     }
@@ -139,7 +157,7 @@ async fn a_truncated_table_deletes_nothing_until_a_person_lets_it() {
     world.sql("truncate t").await;
     for _ in 0..2 {
         let (nothing, report) = written(&world, "t", &[], "completed_with_errors").await;
-        assert_eq!(nothing, NONE);
+        assert_eq!(nothing, Writes::NONE);
         assert_eq!(world.spent().await.1, 0);
         let notices = report["outcome"]["notices"].to_string();
         assert!(
@@ -150,13 +168,16 @@ async fn a_truncated_table_deletes_nothing_until_a_person_lets_it() {
     }
     // Less than what is gone is no leave for any of it.
     let (nothing, _) = written(&world, "t", &["--allow-deletes", "299"], "completed_with_errors").await;
-    assert_eq!(nothing, NONE);
+    assert_eq!(nothing, Writes::NONE);
     assert_eq!(
         completed(&world, "t", &["--allow-deletes", "300"]).await,
-        Writes { deletes: 300, ..NONE }
+        Writes {
+            deletes: 300,
+            ..Writes::NONE
+        }
     );
     world.assert_equal("t", 0);
-    assert_eq!(completed(&world, "t", &[]).await, NONE);
+    assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
 }
 
 #[tokio::test]
@@ -171,17 +192,23 @@ async fn rows_that_are_back_before_anybody_let_them_go_leave_no_trace() {
         .sql("create table rescue as select * from t; truncate t")
         .await;
     let (nothing, _) = written(&world, "t", &[], "completed_with_errors").await;
-    assert_eq!(nothing, NONE);
+    assert_eq!(nothing, Writes::NONE);
     world.sql("insert into t select * from rescue").await;
     let (nothing, report) = written(&world, "t", &[], "completed").await;
-    assert_eq!(nothing, NONE, "{report:#}");
+    assert_eq!(nothing, Writes::NONE, "{report:#}");
     assert_eq!(report["outcome"]["notices"], json!([]), "{report:#}");
 
     // The same with a few that stay away: the guard judges those that are gone now.
     world.sql("truncate t").await;
     written(&world, "t", &[], "completed_with_errors").await;
     world.sql("insert into t select * from rescue where id > 5").await;
-    assert_eq!(completed(&world, "t", &[]).await, Writes { deletes: 5, ..NONE });
+    assert_eq!(
+        completed(&world, "t", &[]).await,
+        Writes {
+            deletes: 5,
+            ..Writes::NONE
+        }
+    );
     world.assert_equal("t", 295);
 }
 
@@ -214,11 +241,23 @@ async fn deletes_up_to_the_allowance_pass_and_one_more_holds_all_of_them() {
         .sql("delete from t where id <= 21; update t set name = 'newer' where id = 50")
         .await;
     let (others, _) = written(&world, "t", &[], "completed_with_errors").await;
-    assert_eq!(others, Writes { patches: 1, ..NONE });
+    assert_eq!(
+        others,
+        Writes {
+            patches: 1,
+            ..Writes::NONE
+        }
+    );
     // Some of them come back: what is left is within the allowance again.
     world
         .sql("insert into t values (11, 'row 11', '2026-01-01Z')")
         .await;
-    assert_eq!(completed(&world, "t", &[]).await, Writes { deletes: 10, ..NONE });
+    assert_eq!(
+        completed(&world, "t", &[]).await,
+        Writes {
+            deletes: 10,
+            ..Writes::NONE
+        }
+    );
     world.assert_equal("t", 180);
 }

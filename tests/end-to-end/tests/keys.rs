@@ -3,12 +3,6 @@
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::{World, Writes};
 
-const NONE: Writes = Writes {
-    creates: 0,
-    patches: 0,
-    deletes: 0,
-};
-
 /// Runs a definition and answers what it wrote.
 async fn written(world: &World, name: &str, more: &[&str]) -> Writes {
     world.reset_account().await;
@@ -58,13 +52,13 @@ async fn one_item_a_row(world: &World, name: &str, columns: &str, key: &[&str], 
             written(world, &list, &[]).await,
             Writes {
                 creates: created,
-                ..NONE
+                ..Writes::NONE
             },
             "{list}"
         );
         let again: [&[&str]; 3] = [&[], &[], &["--full"]];
         for more in again {
-            assert_eq!(written(world, &list, more).await, NONE, "{list} {more:?}");
+            assert_eq!(written(world, &list, more).await, Writes::NONE, "{list} {more:?}");
         }
         world.assert_equal(&list, rows);
         assert_eq!(world.items(&list).await.len() as u64, created, "{list}");
@@ -227,7 +221,7 @@ async fn a_07_numbers_equal_in_value_are_one_key_however_they_are_written() {
         .await;
     for feed in ["full_scan", "watermark"] {
         let list = list_of("numbers", feed);
-        assert_eq!(written(&world, &list, &["--full"]).await, NONE, "{list}");
+        assert_eq!(written(&world, &list, &["--full"]).await, Writes::NONE, "{list}");
     }
 }
 
@@ -287,12 +281,15 @@ async fn a_07_a_key_that_no_field_shows_still_gives_one_item_a_row() {
         world.apply(&world.definition(name, "public.t", more)).ok();
         assert_eq!(
             written(&world, name, &[]).await,
-            Writes { creates: 60, ..NONE },
+            Writes {
+                creates: 60,
+                ..Writes::NONE
+            },
             "{name}"
         );
         let again: [&[&str]; 3] = [&[], &[], &["--full"]];
         for more in again {
-            assert_eq!(written(&world, name, more).await, NONE, "{name} {more:?}");
+            assert_eq!(written(&world, name, more).await, Writes::NONE, "{name} {more:?}");
         }
         world.assert_equal(name, 60);
     }
@@ -301,7 +298,10 @@ async fn a_07_a_key_that_no_field_shows_still_gives_one_item_a_row() {
     for name in ["by-id", "by-code"] {
         assert_eq!(
             written(&world, name, &[]).await,
-            Writes { deletes: 1, ..NONE },
+            Writes {
+                deletes: 1,
+                ..Writes::NONE
+            },
             "{name}"
         );
         world.assert_equal(name, 59);

@@ -3,12 +3,6 @@
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::{World, Writes};
 
-const NONE: Writes = Writes {
-    creates: 0,
-    patches: 0,
-    deletes: 0,
-};
-
 const TABLE: &str = "create table t (id int primary key, code text, price numeric(10,2), note text);
     insert into t select n, 'code ' || n, n, 'note ' || n from generate_series(1, 20) n;";
 
@@ -52,12 +46,18 @@ async fn an_edit_in_a_pushed_field_stands_until_the_source_changes_it_and_is_kep
         .person_edits("t", &theirs, &json!({"Price": 999.5, "Title": "for the board"}))
         .await;
     // Nobody changed the row: nothing is sent, nothing is asked.
-    assert_eq!(completed(&world, &["--full"]).await, NONE);
+    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
     assert_eq!(world.spent().await.1, 0);
     assert_eq!(item(&world, "code 7").await["fields"]["Price"], 999.5);
 
     world.sql("update t set price = 8.25 where id = 7").await;
-    assert_eq!(completed(&world, &[]).await, Writes { patches: 1, ..NONE });
+    assert_eq!(
+        completed(&world, &[]).await,
+        Writes {
+            patches: 1,
+            ..Writes::NONE
+        }
+    );
     let now = item(&world, "code 7").await;
     assert_eq!(now["fields"]["Price"], 8.25);
     assert_eq!(now["id"], theirs["id"]);
@@ -74,7 +74,13 @@ async fn an_edit_in_a_pushed_field_stands_until_the_source_changes_it_and_is_kep
 
     // Agreed again: another change is no conflict.
     world.sql("update t set price = 9 where id = 7").await;
-    assert_eq!(completed(&world, &[]).await, Writes { patches: 1, ..NONE });
+    assert_eq!(
+        completed(&world, &[]).await,
+        Writes {
+            patches: 1,
+            ..Writes::NONE
+        }
+    );
     assert_eq!(conflicts(&world).await.len(), 1);
     world.assert_equal("t", 20);
 }
@@ -88,7 +94,10 @@ async fn an_edit_beside_the_changed_field_is_restored_with_that_write_or_kept_as
         world.sql("update t set price = 8.25 where id = 7").await;
         assert_eq!(
             completed(&world, &[]).await,
-            Writes { patches: 1, ..NONE },
+            Writes {
+                patches: 1,
+                ..Writes::NONE
+            },
             "{policy}"
         );
         let now = item(&world, "code 7").await;
@@ -101,7 +110,7 @@ async fn an_edit_beside_the_changed_field_is_restored_with_that_write_or_kept_as
             Vec::new()
         };
         assert_eq!(recorded, expected, "{policy}");
-        assert_eq!(completed(&world, &["--full"]).await, NONE, "{policy}");
+        assert_eq!(completed(&world, &["--full"]).await, Writes::NONE, "{policy}");
     }
 }
 
@@ -151,22 +160,34 @@ async fn an_item_that_a_person_deleted_comes_back_with_the_rows_next_change_and_
     let world = pushed(json!({"onDelete": "propagate"})).await;
     let theirs = item(&world, "code 7").await;
     world.person_deletes("t", &theirs).await;
-    assert_eq!(completed(&world, &["--full"]).await, NONE);
+    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
     assert_eq!(world.items("t").await.len(), 19);
 
     world.sql("update t set price = 8.25 where id = 7").await;
-    assert_eq!(completed(&world, &[]).await, Writes { creates: 1, ..NONE });
+    assert_eq!(
+        completed(&world, &[]).await,
+        Writes {
+            creates: 1,
+            ..Writes::NONE
+        }
+    );
     let now = item(&world, "code 7").await;
     assert_ne!(now["guid"], theirs["guid"]);
     assert_eq!(now["fields"]["Price"], 8.25);
-    assert_eq!(completed(&world, &["--full"]).await, NONE);
+    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
     world.assert_equal("t", 20);
 
     // A row that goes after its item went needs no write, and comes back as a new item.
     world.person_deletes("t", &now).await;
     world.sql("delete from t where id = 7").await;
-    assert_eq!(completed(&world, &[]).await, NONE);
+    assert_eq!(completed(&world, &[]).await, Writes::NONE);
     world.sql("insert into t values (7, 'code 7', 1, 'again')").await;
-    assert_eq!(completed(&world, &[]).await, Writes { creates: 1, ..NONE });
+    assert_eq!(
+        completed(&world, &[]).await,
+        Writes {
+            creates: 1,
+            ..Writes::NONE
+        }
+    );
     world.assert_equal("t", 20);
 }

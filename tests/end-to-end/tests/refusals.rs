@@ -5,12 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::{World, Writes};
 
-const NONE: Writes = Writes {
-    creates: 0,
-    patches: 0,
-    deletes: 0,
-};
-
 fn by_watermark() -> Json {
     json!({"source": {"feed": "watermark", "watermark": "changed"}, "limits": {"pageRows": 100}})
 }
@@ -52,7 +46,14 @@ async fn a_03_a_row_refused_once_arrives_with_the_next_run_while_later_rows_went
         assert_eq!(first.creates, 59, "{report:#}");
         assert_eq!(quarantine(&world, name).len(), 1);
         let (second, report) = written(&world, name, "completed").await;
-        assert_eq!(second, Writes { creates: 1, ..NONE }, "{report:#}");
+        assert_eq!(
+            second,
+            Writes {
+                creates: 1,
+                ..Writes::NONE
+            },
+            "{report:#}"
+        );
         assert_eq!(quarantine(&world, name).len(), 0);
         world.assert_equal(name, 60);
     }
@@ -68,9 +69,23 @@ async fn a_03_a_row_refused_once_arrives_with_the_next_run_while_later_rows_went
             json!([{"kind": "refuse", "on": ["patch"], "field": "Title", "equals": "second 10", "times": 1}]);
         world.faults(refusal).await;
         let (first, report) = written(&world, name, "completed_with_errors").await;
-        assert_eq!(first, Writes { patches: 40, ..NONE }, "{report:#}");
+        assert_eq!(
+            first,
+            Writes {
+                patches: 40,
+                ..Writes::NONE
+            },
+            "{report:#}"
+        );
         let (second, report) = written(&world, name, "completed").await;
-        assert_eq!(second, Writes { patches: 1, ..NONE }, "{report:#}");
+        assert_eq!(
+            second,
+            Writes {
+                patches: 1,
+                ..Writes::NONE
+            },
+            "{report:#}"
+        );
         world.assert_equal(name, 60);
     }
 }
@@ -175,7 +190,14 @@ async fn a_11_refused_rows_wait_for_their_time_or_for_a_change_of_the_row_and_ar
             ))
             .await;
         let (after, report) = written(&world, name, "completed_with_errors").await;
-        assert_eq!(after, Writes { creates: 1, ..NONE }, "{report:#}");
+        assert_eq!(
+            after,
+            Writes {
+                creates: 1,
+                ..Writes::NONE
+            },
+            "{report:#}"
+        );
         let left = quarantine(&world, name);
         assert_eq!(left.len() as u64, refused - 1);
         assert!(left.iter().all(|entry| entry["key"][0] != changed.as_str()));
@@ -185,7 +207,7 @@ async fn a_11_refused_rows_wait_for_their_time_or_for_a_change_of_the_row_and_ar
         let (last, report) = written(&world, name, "completed").await;
         let expected = Writes {
             creates: refused - 1,
-            ..NONE
+            ..Writes::NONE
         };
         assert_eq!(last, expected, "{report:#}");
         assert!(quarantine(&world, name).is_empty());
