@@ -139,6 +139,10 @@ pub enum Receipt {
     },
 }
 
+/// Code of a [`Refusal::NotSent`] whose only cause is that the deadline had passed: the same write may be sent
+/// again at once, with a later deadline.
+pub const DEADLINE_PASSED: &str = "graph.deadline";
+
 /// Why a write certainly did not happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {

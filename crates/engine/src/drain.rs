@@ -90,7 +90,7 @@ impl<W: World> Session<'_, W> {
 
     /// The next page of dirty rows of one kind, which may be empty; `None` behind the last page.
     async fn next_dirty(
-        &mut self,
+        &self,
         after: &mut Option<Identity>,
         which: Rows,
     ) -> PortResult<Option<Vec<DirtyRow>>> {

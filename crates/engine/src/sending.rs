@@ -13,7 +13,7 @@ use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, Receipt, Refusal};
+use syncbridge_domain::receipt::{DEADLINE_PASSED, Item, ItemId, ItemRead, Lookup, Receipt, Refusal};
 use syncbridge_domain::row::Presence;
 
 use crate::evidence::{self, Finding};
@@ -206,12 +206,10 @@ impl<W: World> Session<'_, W> {
                 sends: attempt.sends.min(1),
                 ..attempt
             })),
-            Refusal::NotSent(failure) if failure.code == "request.deadline" => {
-                Next::Resend(Box::new(Attempt {
-                    sends: attempt.sends.min(2),
-                    ..attempt
-                }))
-            }
+            Refusal::NotSent(failure) if failure.code == DEADLINE_PASSED => Next::Resend(Box::new(Attempt {
+                sends: attempt.sends.min(2),
+                ..attempt
+            })),
             Refusal::NotSent(failure) if attempt.sends >= MAX_SENDS => stop(attempt, failure),
             Refusal::NotSent(_) => Next::Resend(Box::new(attempt)),
             Refusal::Duplicate(failure) | Refusal::Failed(failure) => match failure.scope {

@@ -1,6 +1,7 @@
 //! How an error is shown: cause, arrow, next step, and a code that `docs/errors` explains.
 
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_operations::Error;
 use syncbridge_secrets::KeyError;
 
 /// The text after `error: `.
@@ -9,10 +10,26 @@ pub(crate) fn shown(error: anyhow::Error) -> String {
         Ok(error) => return Failure::from(error).to_string(),
         Err(error) => error,
     };
-    match error.downcast::<KeyError>() {
-        Ok(error) => master_key(&error).to_string(),
+    let error = match error.downcast::<KeyError>() {
+        Ok(error) => return master_key(&error).to_string(),
+        Err(error) => error,
+    };
+    match error.downcast::<Error>() {
+        Ok(Error::Failure(failure)) => with_option(*failure).to_string(),
+        Ok(error) => error.to_string(),
         Err(error) => format!("{error:#}"),
     }
+}
+
+/// What the layers below cannot know: by which option of this program a person takes the next step.
+fn with_option(mut failure: Failure) -> Failure {
+    let option = match failure.code.as_str() {
+        "configuration.ledger_exists" => "--drop-ledger",
+        "graph.egress_denied" => "--allow-custom-cloud, or SYNCBRIDGE_ALLOW_CUSTOM_CLOUD=true",
+        _ => return failure,
+    };
+    failure.fix = format!("{} (here: {option})", failure.fix);
+    failure
 }
 
 /// Why there is no master key to work with.
@@ -63,6 +80,12 @@ mod tests {
         assert!(
             text.contains(" → ") && text.ends_with("[secrets.master_key]"),
             "{text}"
+        );
+        let failure = Failure::new(Scope::List, "configuration.ledger_exists", "a ledger", "say so");
+        let text = shown(Error::from(failure).into());
+        assert_eq!(
+            text,
+            "a ledger → say so (here: --drop-ledger) [configuration.ledger_exists]"
         );
         assert_eq!(shown(anyhow::anyhow!("inner").context("outer")), "outer: inner");
     }

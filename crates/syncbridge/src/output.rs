@@ -43,7 +43,7 @@ fn arranged(headings: &[&str], rows: impl IntoIterator<Item = Vec<String>>, widt
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_header(headings.iter().map(|heading| heading.to_uppercase()));
+        .set_header(headings.iter().map(|heading| heading.to_ascii_uppercase()));
     if let Some(width) = width {
         table.set_width(width);
     }

@@ -194,7 +194,9 @@ enum Whole {
 impl Whole {
     fn outcome<T: Transport>(&self, core: &Core<T>, caller: &Caller) -> PartOutcome {
         match self {
-            Whole::None(NoAnswer::NotSent(failure)) => PartOutcome::NotSent(failure.clone()),
+            Whole::None(NoAnswer::NotSent(failure) | NoAnswer::NoToken(failure)) => {
+                PartOutcome::NotSent(failure.clone())
+            }
             Whole::None(NoAnswer::Throttled(wait)) => PartOutcome::Throttled(*wait),
             Whole::None(NoAnswer::Lost(failure)) => PartOutcome::Lost(failure.clone()),
             Whole::Answer(answer) if answer.is_success() => PartOutcome::Lost(unreadable(answer)),

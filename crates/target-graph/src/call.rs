@@ -55,6 +55,8 @@ pub(crate) struct Caller {
 pub(crate) enum NoAnswer {
     /// It never left.
     NotSent(Failure),
+    /// It never left, because there is no token; asking for one was repeated already.
+    NoToken(Failure),
     /// The budget allows it only after this long, which is past the deadline.
     Throttled(Duration),
     /// It may have arrived.
@@ -64,7 +66,7 @@ pub(crate) enum NoAnswer {
 impl NoAnswer {
     fn into_failure(self) -> Failure {
         match self {
-            NoAnswer::NotSent(failure) | NoAnswer::Lost(failure) => failure,
+            NoAnswer::NotSent(failure) | NoAnswer::NoToken(failure) | NoAnswer::Lost(failure) => failure,
             NoAnswer::Throttled(wait) => Failure::new(
                 Scope::Tenant,
                 codes::THROTTLED,
@@ -110,6 +112,8 @@ impl<T: Transport> Core<T> {
                     let wait = classified.failure.retry_after;
                     (classified, wait)
                 }
+                // Repeated inside already: repeating that here would multiply the two.
+                Err(NoAnswer::NoToken(failure)) => return Err(Classified::unanswered(failure)),
                 Err(none) => (Classified::unanswered(none.into_failure()), None),
             };
             failed += 1;
@@ -146,7 +150,7 @@ impl<T: Transport> Core<T> {
         self.auth
             .token(&self.transport, self.request_timeout, deadline)
             .await
-            .map_err(NoAnswer::NotSent)
+            .map_err(NoAnswer::NoToken)
     }
 
     async fn send(

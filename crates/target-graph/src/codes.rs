@@ -13,7 +13,7 @@ pub const ANSWER_UNREADABLE: &str = "graph.answer_unreadable";
 /// A link in an answer leads elsewhere.
 pub const FOREIGN_LINK: &str = "graph.foreign_link";
 /// The deadline passed before the request was sent.
-pub const DEADLINE: &str = "graph.deadline";
+pub const DEADLINE: &str = syncbridge_domain::receipt::DEADLINE_PASSED;
 /// The request was not even tried: it breaks a rule of ours.
 pub const NOT_ATTEMPTED: &str = "graph.not_attempted";
 /// The client secret is wrong.

@@ -199,7 +199,7 @@ impl<T: Transport> ListTarget<T> {
             .await
         {
             Ok(answer) => PartOutcome::Answered(answer),
-            Err(NoAnswer::NotSent(failure)) => PartOutcome::NotSent(failure),
+            Err(NoAnswer::NotSent(failure) | NoAnswer::NoToken(failure)) => PartOutcome::NotSent(failure),
             Err(NoAnswer::Throttled(wait)) => PartOutcome::Throttled(wait),
             Err(NoAnswer::Lost(failure)) => PartOutcome::Lost(failure),
         }

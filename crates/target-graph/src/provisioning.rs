@@ -338,7 +338,7 @@ impl<T: Transport> GraphClient<T> {
             Err(NoAnswer::NotSent(failure)) if failure.scope == Scope::Outage => {
                 return Ok(Step::LookAgain(failure));
             }
-            Err(NoAnswer::NotSent(failure)) => return Err(failure),
+            Err(NoAnswer::NotSent(failure) | NoAnswer::NoToken(failure)) => return Err(failure),
             Err(NoAnswer::Throttled(wait)) => {
                 return Ok(Step::LookAgain(not_ready().retry_after(Some(wait))));
             }

@@ -39,7 +39,7 @@ pub struct SourceDatabase {
 
 /// What has to live as long as the source does.
 enum SourceServer {
-    Shared { _database: TestDatabase },
+    Shared { _database: Box<TestDatabase> },
     Own { _server: Box<PrivatePostgres> },
 }
 
@@ -54,7 +54,9 @@ impl SourceDatabase {
         let database = testing::postgres().await;
         Self {
             url: database.url(),
-            _server: SourceServer::Shared { _database: database },
+            _server: SourceServer::Shared {
+                _database: Box::new(database),
+            },
         }
     }
 

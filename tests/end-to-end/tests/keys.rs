@@ -165,7 +165,7 @@ async fn a_07_composite_keys_give_one_item_a_row() {
 }
 
 #[tokio::test]
-async fn a_07_uuid_and_enum_keys_give_one_item_a_row() {
+async fn a_07_uuid_keys_give_one_item_a_row() {
     let world = World::new().await;
     one_item_a_row(
         &world,
@@ -176,6 +176,11 @@ async fn a_07_uuid_and_enum_keys_give_one_item_a_row() {
         false,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_07_enum_keys_give_one_item_a_row() {
+    let world = World::new().await;
     world
         .sql("create type stage as enum ('zero', 'Zero', 'a b', 'late', 'early', 'é', 'last', 'gone')")
         .await;
@@ -226,7 +231,7 @@ async fn a_07_numbers_equal_in_value_are_one_key_however_they_are_written() {
 }
 
 #[tokio::test]
-async fn a_07_keys_that_are_instants_days_or_flags_give_one_item_a_row() {
+async fn a_07_keys_that_are_instants_give_one_item_a_row() {
     let world = World::new().await;
     // Lists hold whole seconds; rows a microsecond apart are two all the same.
     let instants = "select '2026-03-29 00:59:59.999999+00'::timestamptz + n * interval '1 microsecond'
@@ -249,6 +254,11 @@ async fn a_07_keys_that_are_instants_days_or_flags_give_one_item_a_row() {
         true,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_07_keys_of_flags_days_and_small_numbers_give_one_item_a_row() {
+    let world = World::new().await;
     one_item_a_row(
         &world,
         "flags",

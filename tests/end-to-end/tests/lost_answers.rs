@@ -4,12 +4,11 @@
 //! conflict on record, since no person ever edited the list.
 
 use std::process::Child;
-use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use syncbridge_devstack::process::{self, Action};
 use syncbridge_end_to_end::proxy::{Fate, Gate, Passing, Proxy};
-use syncbridge_end_to_end::{World, Writes};
+use syncbridge_end_to_end::{World, Writes, until};
 
 /// `rows` rows with a text, a number that may be NULL, and a time of last change.
 fn table(rows: u32) -> String {
@@ -298,7 +297,12 @@ async fn a_09_refused_connections_for_a_while_lose_nothing() {
     let mut running = world.start("away", &["run", "t", "-o", "json"]);
     gate.reached().await;
     proxy.refuse_connections().await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let log = world.folder.path().join("away.err");
+    until("a connection was refused", || async {
+        let log = std::fs::read_to_string(&log).expect("its log");
+        log.contains(r#""kind":"Connect""#)
+    })
+    .await;
     proxy.clear();
     proxy.listen_again().await;
     gate.open();

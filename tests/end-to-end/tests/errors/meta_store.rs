@@ -2,9 +2,7 @@
 
 use syncbridge_end_to_end::Ran;
 
-use super::{
-    apply, assert_clear, assert_lists, assert_nothing_written, closed_port, documents, text, world, write,
-};
+use super::{assert_clear, assert_lists, assert_nothing_written, closed_port, documents, text, world, write};
 
 #[tokio::test]
 async fn a_14_a_meta_store_that_cannot_be_used_is_said() {

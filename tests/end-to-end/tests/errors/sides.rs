@@ -144,7 +144,7 @@ async fn a_14_what_is_wrong_with_the_tenant_is_said_and_nothing_is_stored() {
         "a custom cloud nobody allowed",
         &ran,
         1,
-        &["administrator", "[graph.egress_denied"],
+        &["SYNCBRIDGE_ALLOW_CUSTOM_CLOUD", "[graph.egress_denied"],
     );
     assert_nothing_written("a custom cloud nobody allowed", &world).await;
 
