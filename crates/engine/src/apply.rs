@@ -9,7 +9,7 @@ use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{ItemId, ItemRead, Lookup};
+use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup};
 use syncbridge_domain::row::Presence;
 
 use crate::ports::{Ledger, PortResult};
@@ -156,7 +156,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Reads the items that a decision needs to see.
-    async fn finish_looks(&self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
+    async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
         let (linked, unlinked): (Vec<Work>, Vec<Work>) =
             looks.into_iter().partition(|work| work.base.is_some());
         let items: Vec<ItemId> = linked
@@ -167,34 +167,20 @@ impl<W: World> Session<'_, W> {
         let reads = self.read_all(&items, WhyTag::Probe).await;
         let keys: Vec<SyncKey> = unlinked.iter().map(|work| SyncKey::of(work.identity())).collect();
         let lookups = self.lookup_all(&keys, WhyTag::Probe).await;
+        let read = linked.into_iter().zip(reads.into_iter().map(of_read));
+        let found = unlinked.into_iter().zip(lookups.into_iter().map(of_lookup));
         let mut again = Vec::new();
-        let mut place = |mut work: Work, target: Option<Presence<_>>| {
+        for (mut work, target) in read.chain(found) {
             work.rounds = work.rounds.saturating_add(1);
             match target {
-                Some(target) => again.push(Work { target, ..work }),
-                None => left.push(work),
+                Ok(target) => again.push(Work { target, ..work }),
+                Err(failure) => {
+                    self.notice(format!(
+                        "items could not be looked at, their rows wait for the next run: {failure}"
+                    ));
+                    left.push(work);
+                }
             }
-        };
-        for (work, read) in linked.into_iter().zip(reads) {
-            place(
-                work,
-                match read {
-                    ItemRead::One(item) => Some(Presence::One(item)),
-                    ItemRead::Gone => Some(Presence::None),
-                    ItemRead::Unknown(_) => None,
-                },
-            );
-        }
-        for (work, lookup) in unlinked.into_iter().zip(lookups) {
-            place(
-                work,
-                match lookup {
-                    Lookup::One(item) => Some(Presence::One(item)),
-                    Lookup::Many(items) => Some(Presence::Many(items)),
-                    Lookup::Empty => Some(Presence::None),
-                    Lookup::Unknown(_) => None,
-                },
-            );
         }
         Ok(again)
     }
@@ -272,5 +258,24 @@ impl<W: World> Session<'_, W> {
             return Ok(());
         }
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await
+    }
+}
+
+/// What reading an item by its number tells about it.
+fn of_read(read: ItemRead) -> Result<Presence<Item>, Failure> {
+    match read {
+        ItemRead::One(item) => Ok(Presence::One(item)),
+        ItemRead::Gone => Ok(Presence::None),
+        ItemRead::Unknown(failure) => Err(failure),
+    }
+}
+
+/// What looking for a sync key tells about its item.
+fn of_lookup(lookup: Lookup) -> Result<Presence<Item>, Failure> {
+    match lookup {
+        Lookup::One(item) => Ok(Presence::One(item)),
+        Lookup::Many(items) => Ok(Presence::Many(items)),
+        Lookup::Empty => Ok(Presence::None),
+        Lookup::Unknown(failure) => Err(failure),
     }
 }

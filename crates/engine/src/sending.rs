@@ -222,8 +222,19 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    fn quarantined(&mut self, attempt: &Attempt, failure: Failure) -> Settlement {
+    fn quarantined(&mut self, attempt: &Attempt, mut failure: Failure) -> Settlement {
         self.counters.quarantined += 1;
+        // The list names its own column; whoever puts it right looks for the table's.
+        let ours = |target: &String| {
+            self.spec
+                .mapping
+                .fields
+                .iter()
+                .find(|field| field.target == *target)
+        };
+        if let Some(field) = failure.column.as_ref().and_then(ours) {
+            failure.column = Some(field.column.clone());
+        }
         let cells = attempt.work.source.one().map(|row| row.cells.as_slice());
         let request_id = failure.request_id.clone();
         let entry = self.quarantine(&attempt.work.subject, cells, failure);

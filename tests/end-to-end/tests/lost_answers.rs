@@ -63,7 +63,7 @@ async fn a_09_answers_of_whole_batches_cut_after_they_took_effect_duplicate_noth
             Fate::Forward
         }
     };
-    proxy.script(cutting.clone());
+    proxy.script(cutting);
     world.run_to_end("t", &[]).await;
     equal_and_at_rest(&world).await;
     assert_eq!(world.writes().await.creates, 300, "no item was made twice");
