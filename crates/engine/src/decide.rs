@@ -4,15 +4,12 @@
 use serde_json::Value as Json;
 use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
-use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
-use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
+use syncbridge_domain::convert::to_target;
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::mapping::{FieldMapping, SYNC_KEY_COLUMN, TitleRule};
+use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
-use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{Fields, Item, ItemId, TaggedWrite, Write};
+use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::reconcile::{
     Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, Later, RowDecision, RowInput, Seen,
     reconcile,
@@ -22,7 +19,7 @@ use syncbridge_domain::row::{Cell, Presence};
 use crate::evidence::same_value;
 use crate::ports::PortResult;
 use crate::session::{Session, World};
-use crate::work::{Attempt, Intent, Recorded, Work};
+use crate::work::{Intent, Recorded, Work};
 
 impl<W: World> Session<'_, W> {
     /// What to do about this row with what is known now.
@@ -272,7 +269,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Takes over hashes of fields that both sides already agree on.
-    fn take_agreement(&self, work: &Work, decision: &Decision, agreed: &mut Agreed) {
+    pub(crate) fn take_agreement(&self, work: &Work, decision: &Decision, agreed: &mut Agreed) {
         let (Some(source), Some(item)) = (work.source.one(), work.target.one()) else {
             return;
         };
@@ -325,172 +322,6 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    fn create(&self, work: &Work) -> Intent {
-        let Some(source) = work.source.one() else {
-            return Intent::Done;
-        };
-        let values = match row_to_target(&self.spec.mapping, &source.cells) {
-            Ok(values) => values,
-            Err(refusal) => return self.unconvertible(work, &refusal),
-        };
-        let mut fields = Fields::new();
-        for (field, value) in self.spec.mapping.fields.iter().zip(&values) {
-            // Nothing is what a new item holds anyway; leaving it out lets column defaults speak for it only
-            // where a column has one, and those are written explicitly.
-            if field.direction != Direction::Pull && (*value != Value::Null || has_default(field)) {
-                fields.insert(field.target.clone(), value.to_json());
-            }
-        }
-        if self.spec.mapping.title == TitleRule::Key {
-            fields.insert("Title".into(), Json::String(self.title(work)));
-        }
-        fields.insert(
-            SYNC_KEY_COLUMN.into(),
-            Json::String(SyncKey::of(work.identity()).as_str().to_owned()),
-        );
-        let agreed = Agreed {
-            digest: self.digest(&source.cells),
-            fields: source
-                .cells
-                .iter()
-                .map(|cell| (source_hash(self.ports.hash_key, cell), None))
-                .collect(),
-        };
-        self.attempt(
-            work,
-            EffectKind::CreateItem,
-            Write::Create {
-                fields: fields.clone(),
-            },
-            fields,
-            None,
-            agreed,
-        )
-    }
-
-    /// The key's texts, readable and within what a title holds.
-    fn title(&self, work: &Work) -> String {
-        let texts = work.subject.key.texts().unwrap_or_default().join(" · ");
-        texts.chars().filter(|c| !c.is_control()).take(120).collect()
-    }
-
-    fn patch(&self, work: &Work, agreed: &Agreed, decision: &Decision, send: &[usize]) -> Intent {
-        let (Some(source), Some(base)) = (work.source.one(), work.base.as_ref()) else {
-            return Intent::Done;
-        };
-        let mut fields = Fields::new();
-        let mut after = agreed.clone();
-        let mut overrides = Vec::new();
-        for at in send {
-            let field = &self.spec.mapping.fields[*at];
-            match to_target(field, self.spec.mapping.time_zone, &source.cells[*at]) {
-                Ok(value) => fields.insert(field.target.clone(), value.to_json()),
-                Err(refusal) => return self.unconvertible(work, &(*at, refusal)),
-            };
-            after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
-            if matches!(
-                decision.fields[*at],
-                FieldDecision::ConflictToTarget | FieldDecision::ForeignReported
-            ) && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
-            {
-                overrides.push((*at, shown.clone()));
-            }
-        }
-        self.take_agreement(work, decision, &mut after);
-        after.digest = self.digest(&source.cells);
-        let expected = work.target.one().map_or(base.version, |item| item.version);
-        let link = ItemLink {
-            id: base.item.clone(),
-            before: expected,
-        };
-        let write = Write::Patch {
-            item: base.item.clone(),
-            expected,
-            fields: fields.clone(),
-        };
-        match self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after) {
-            Intent::Write(mut attempt) => {
-                attempt.overrides = overrides;
-                Intent::Write(attempt)
-            }
-            other => other,
-        }
-    }
-
-    fn delete(&mut self, work: &Work) -> Intent {
-        let Some(base) = work.base.as_ref() else {
-            return Intent::Done;
-        };
-        self.deletes_left = self.deletes_left.saturating_sub(1);
-        let expected = work.target.one().map_or(base.version, |item| item.version);
-        let link = ItemLink {
-            id: base.item.clone(),
-            before: expected,
-        };
-        let write = Write::Delete {
-            item: base.item.clone(),
-            expected,
-        };
-        let agreed = Agreed::unknown(self.spec.mapping.fields.len());
-        self.attempt(
-            work,
-            EffectKind::DeleteItem,
-            write,
-            Fields::new(),
-            Some(link),
-            agreed,
-        )
-    }
-
-    fn attempt(
-        &self,
-        work: &Work,
-        kind: EffectKind,
-        write: Write,
-        sent: Fields,
-        item: Option<ItemLink>,
-        after: Agreed,
-    ) -> Intent {
-        let effect = NewEffect {
-            id: self.effect_id(),
-            subject: work.subject.clone(),
-            kind,
-            item,
-            expected_row_version: work
-                .base
-                .as_ref()
-                .map(|row| row.row_version)
-                .filter(|version| *version > 0),
-            sent,
-            after: AfterState {
-                agreed: after.to_bytes(),
-                layout: self.layout,
-                mark: work.mark,
-            },
-        };
-        let why = match (work.why, kind) {
-            (WhyTag::FirstWrite | WhyTag::Change, EffectKind::CreateItem) => WhyTag::FirstWrite,
-            (WhyTag::FirstWrite, _) => WhyTag::Change,
-            (why, _) => why,
-        };
-        Intent::Write(Box::new(Attempt {
-            work: work.clone(),
-            effect,
-            write: TaggedWrite { write, why },
-            sends: 0,
-            in_doubt: false,
-            overrides: Vec::new(),
-        }))
-    }
-
-    fn unconvertible(&self, work: &Work, (at, refusal): &(usize, Unconvertible)) -> Intent {
-        let column = self.spec.mapping.fields[*at].column.clone();
-        let failure =
-            Failure::new(Scope::Row, refusal.code(), refusal.to_string(), refusal.fix()).column(column);
-        let cells = work.source.one().map(|row| row.cells.as_slice());
-        Intent::Quarantine(Box::new(self.quarantine(&work.subject, cells, failure)))
-    }
-
     fn needs_plan(&self, decision: &Decision) -> Failure {
         let columns: Vec<&str> = decision
             .fields
@@ -510,32 +341,6 @@ impl<W: World> Session<'_, W> {
         )
         .column(columns.join(", "))
     }
-
-    /// The ledger row that an applied create leaves behind, from its effect and the item.
-    pub(crate) fn row_after_create(
-        &self,
-        effect: &syncbridge_domain::effect::Effect,
-        item: &Item,
-    ) -> LedgerRow {
-        LedgerRow {
-            identity: effect.subject.identity,
-            key: effect.subject.key.clone(),
-            item: item.id.clone(),
-            version: item.version,
-            agreed: effect.after.agreed.clone(),
-            layout: effect.after.layout,
-            hash_key_id: self.ports.hash_key.id(),
-            mark: effect.after.mark,
-            state: LedgerState::Live,
-            row_version: 0,
-            last_run: self.spec.run,
-        }
-    }
-}
-
-/// Columns that would take a value of their own if none is sent.
-fn has_default(field: &FieldMapping) -> bool {
-    matches!(field.facet, syncbridge_domain::facet::Facet::Boolean)
 }
 
 fn leave(work: &Work) -> Intent {

@@ -11,7 +11,7 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::row::{Presence, SourceRow};
 
 use crate::ports::{Ledger, PortResult, Progress, Source, SourcePage, Step};
-use crate::session::{Session, World};
+use crate::session::{Session, World, moved_on};
 use crate::work::Work;
 
 impl<W: World> Session<'_, W> {
@@ -34,6 +34,7 @@ impl<W: World> Session<'_, W> {
                 .page_by_key(after.as_ref(), self.spec.limits.page_rows)
                 .await?;
             let Some(last) = page.rows.last() else { break };
+            moved_on(after.as_ref(), &last.key)?;
             after = Some(last.key.clone());
             self.apply_page(page).await?;
             let cursor = Cursor::FirstCopy {

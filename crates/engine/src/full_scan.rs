@@ -9,7 +9,7 @@ use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
 
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step};
-use crate::session::{Session, World};
+use crate::session::{Session, World, moved_on};
 
 /// What comparing one bucket says about one identity.
 pub(crate) enum Compared {
@@ -58,6 +58,7 @@ impl<W: World> Session<'_, W> {
                 .await?;
             first.get_or_insert(page.mark);
             let Some(last) = page.rows.last() else { break };
+            moved_on(after.as_ref(), &last.key)?;
             after = Some(last.key.clone());
             self.counters.read += page.rows.len() as u64;
             let records = page

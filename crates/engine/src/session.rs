@@ -202,6 +202,19 @@ impl<'a, W: World> Session<'a, W> {
     }
 }
 
+/// A page whose last row is where the page before ended would be read for ever.
+pub(crate) fn moved_on<T: PartialEq>(before: Option<&T>, now: &T) -> PortResult<()> {
+    if before == Some(now) {
+        return Err(Failure::new(
+            Scope::List,
+            "source.no_progress",
+            "a page of the table ended where the page before it had ended",
+            "report this as a defect with the types of the key columns; nothing of the page was applied",
+        ));
+    }
+    Ok(())
+}
+
 pub(crate) fn cancelled() -> Failure {
     Failure::new(
         Scope::List,
@@ -218,4 +231,16 @@ fn damaged(cause: &str) -> Failure {
         format!("the ledger holds bytes it cannot have written: {cause}"),
         "restore the meta-store from a backup and let it re-anchor; nothing was written",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_ends_where_the_last_one_did_is_refused() {
+        assert!(moved_on(None, &1).is_ok());
+        assert!(moved_on(Some(&1), &2).is_ok());
+        assert_eq!(moved_on(Some(&2), &2).unwrap_err().code, "source.no_progress");
+    }
 }

@@ -10,7 +10,7 @@ use syncbridge_domain::feed::{Cursor, PendingWatermark, adoptable};
 use syncbridge_domain::identity::Key;
 
 use crate::ports::{Ledger, PortResult, Progress, Source, SourcePage, Step, WatermarkPosition};
-use crate::session::{Session, World};
+use crate::session::{Session, World, moved_on};
 
 impl<W: World> Session<'_, W> {
     /// Reads everything above the cursor and makes what changed dirty; moves the cursor as far as is proven.
@@ -56,7 +56,11 @@ impl<W: World> Session<'_, W> {
             let key = Some(last.key.clone());
             self.mark_changed(page).await?;
             match value {
-                Some(value) => after = Some(WatermarkPosition { value, key }),
+                Some(value) => {
+                    let position = WatermarkPosition { value, key };
+                    moved_on(after.as_ref(), &position)?;
+                    after = Some(position);
+                }
                 // The adapter leaves NULLs out; one here would make the position meaningless.
                 None => return Ok(()),
             }
@@ -76,6 +80,7 @@ impl<W: World> Session<'_, W> {
             let Some(last) = page.rows.last() else {
                 return Ok(());
             };
+            moved_on(after.as_ref(), &last.key)?;
             after = Some(last.key.clone());
             self.mark_changed(page).await?;
         }

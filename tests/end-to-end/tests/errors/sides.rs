@@ -97,6 +97,7 @@ async fn a_14_what_is_wrong_with_the_database_is_said_and_nothing_is_stored() {
 async fn a_14_what_is_wrong_with_the_tenant_is_said_and_nothing_is_stored() {
     let world = world().await;
     let spec = |key| (CONNECTION, key);
+    let nobody = format!("http://127.0.0.1:{}", closed_port());
     all_are_refused(
         &world,
         vec![
@@ -117,6 +118,12 @@ async fn a_14_what_is_wrong_with_the_tenant_is_said_and_nothing_is_stored() {
                 spec("/spec/tenant"),
                 "fabrikam.example",
                 &["tenant", "[auth.tenant_unknown"],
+            ),
+            mistake(
+                "a Graph that nobody answers for",
+                spec("/spec/custom"),
+                json!({"authority": nobody, "graphRoot": nobody}),
+                &["cannot be reached", "[graph.unreachable"],
             ),
             mistake(
                 "unknown site",
