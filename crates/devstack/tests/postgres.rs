@@ -198,15 +198,16 @@ async fn a_folder_the_server_user_cannot_reach_is_explained_and_for_servers_find
     std::fs::remove_dir_all(folder).unwrap();
 }
 
-/// Not a test of its own: the processes started by the next one run it.
+/// Also run by the next test, in processes of its own, which read the port it prints.
 #[tokio::test]
-#[ignore = "run by another test in processes of its own"]
-async fn in_another_process_the_port_of_the_shared_cluster_is_printed() {
+async fn a_test_database_is_on_the_server_that_its_url_names() {
     let database = testing::postgres().await;
-    println!(
-        "PORT={}",
-        ask(&database.url(), "select current_setting('port')").await
+    let port = ask(&database.url(), "select current_setting('port')").await;
+    assert!(
+        database.url().contains(&format!(":{port}/")),
+        "another port answers: {port}"
     );
+    println!("PORT={port}");
 }
 
 #[tokio::test]
@@ -214,11 +215,8 @@ async fn processes_that_start_at_once_share_one_test_cluster_which_outlives_them
     let folder = open_folder();
     let start = || {
         Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--exact",
-                "in_another_process_the_port_of_the_shared_cluster_is_printed",
-            ])
-            .args(["--ignored", "--nocapture"])
+            .args(["--exact", "a_test_database_is_on_the_server_that_its_url_names"])
+            .arg("--nocapture")
             .env(testing::FOLDER_VARIABLE, folder.path())
             .env_remove(testing::SERVER_VARIABLE)
             .stdout(Stdio::piped())

@@ -72,6 +72,14 @@ impl Operations {
             return Err(paused(order.name).into());
         }
         let mut provisioned = None;
+        // A plan asks nothing of the list, and is most wanted before there is one.
+        if prepared.list.is_none() && order.kind == RunKind::Plan {
+            let site = prepared.spec.target.site.to_string();
+            prepared.list = Some(TargetSpec {
+                site,
+                list: String::new(),
+            });
+        }
         if prepared.list.is_none() {
             if order.kind != RunKind::Push {
                 return Err(never_run(order.name).into());

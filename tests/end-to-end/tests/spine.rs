@@ -45,3 +45,19 @@ async fn a_run_that_finds_nothing_changed_costs_nothing() {
     assert_eq!(report["outcome"]["counters"]["unchanged"], 500, "{report:#}");
     assert_eq!(world.spent().await.1, 0);
 }
+
+#[tokio::test]
+async fn a_plan_before_the_first_run_says_what_it_would_make_and_makes_nothing() {
+    let world = World::new().await;
+    world.sql(TABLE).await;
+    world.sql("insert into t values (501, repeat('long', 100))").await;
+    world.apply(&world.definition("t", "public.t", json!({}))).ok();
+    world.reset_account().await;
+    let plan = world.command(&["plan", "t", "-o", "json"]).ok().json();
+    let found = &plan["outcome"]["prediction"];
+    assert_eq!(found["creates"], 501, "{plan:#}");
+    assert_eq!(found["ru"], 1000, "{plan:#}");
+    assert_eq!(found["refusals"][0]["column"], "name", "{plan:#}");
+    assert_eq!(world.spent().await.1, 0, "a plan asks nothing of Graph");
+    assert_eq!(world.writes().await, Writes::NONE);
+}
