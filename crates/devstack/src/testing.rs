@@ -67,6 +67,19 @@ impl TestDatabase {
             .await
             .map_err(Error::database("cannot connect to the test database"))
     }
+
+    /// Runs statements on a connection of their own, for tests of crates that speak no SQL.
+    ///
+    /// # Errors
+    /// [`Error::Database`].
+    pub async fn execute(&self, statements: &str) -> Result<()> {
+        let pool = self.pool().await?;
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        let done = sqlx::raw_sql(statements).execute(&pool).await;
+        pool.close().await;
+        done.map(|_| ())
+            .map_err(Error::database("cannot run a test's statements"))
+    }
 }
 
 impl Drop for TestDatabase {

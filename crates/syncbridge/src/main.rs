@@ -18,6 +18,8 @@ mod fault;
 mod output;
 mod progress;
 mod settings;
+#[cfg(test)]
+mod simultaneous;
 mod wiring;
 
 use clap::Parser as _;
