@@ -1,6 +1,7 @@
 //! Identities known to have changed and not yet applied, and those that cannot be applied now.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::agreed::RowDigest;
 use crate::failure::Failure;
@@ -53,6 +54,56 @@ pub struct Quarantined {
     pub retry_at: Option<DateTime<Utc>>,
     /// When it was first refused.
     pub since: DateTime<Utc>,
+    /// A person accepted that this content does not travel.
+    pub ignored: Option<Ignored>,
+}
+
+impl Quarantined {
+    /// What the row waits for.
+    #[must_use]
+    pub fn waits_for(&self) -> WaitsFor {
+        match (&self.ignored, self.retry_at) {
+            (Some(_), _) => WaitsFor::Nothing,
+            (None, Some(_)) => WaitsFor::Retry,
+            (None, None) => WaitsFor::Person,
+        }
+    }
+}
+
+/// Who accepted a refused row as it is, and why. The acceptance holds for the refused content only: a row that
+/// changes is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: String,
+    /// In their words.
+    pub reason: String,
+}
+
+/// What a row in quarantine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// Its next attempt, which comes by itself.
+    Retry,
+    /// A person: it was tried often enough.
+    Person,
+    /// Nothing: a person accepted it.
+    Nothing,
+}
+
+impl WaitsFor {
+    /// The name shown and taken as a filter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            WaitsFor::Retry => "retry",
+            WaitsFor::Person => "person",
+            WaitsFor::Nothing => "nothing",
+        }
+    }
 }
 
 /// How long to wait before a refused row is tried again: at once with the next run, then ever later, then

@@ -208,7 +208,7 @@ pub trait Ledger: Send + Sync {
         &self,
         ids: &[Identity],
     ) -> impl Future<Output = PortResult<Vec<Option<Quarantined>>>> + Send;
-    /// How many rows are in quarantine.
+    /// How many rows are in quarantine; those a person accepted as they are do not count.
     fn quarantine_size(&self) -> impl Future<Output = PortResult<u64>> + Send;
     /// Makes quarantined rows that are due dirty again. Answers how many.
     fn requeue_due(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;

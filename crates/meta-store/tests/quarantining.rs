@@ -1,7 +1,7 @@
 //! Quarantine: back-off by the database's clock, and the way back.
 
 use chrono::{DateTime, Utc};
-use syncbridge_domain::dirty::retry_delay;
+use syncbridge_domain::dirty::{WaitsFor, retry_delay};
 use syncbridge_domain::effect::Subject;
 use syncbridge_meta_store::{Verdict, ledger};
 
@@ -222,13 +222,25 @@ async fn the_list_is_paged() {
         refuse(&memory, &subject(&n.to_string()), 1).await;
     }
     let mut connection = world.store.acquire().await.unwrap();
-    let first = ledger::list_quarantine(&mut connection, memory.id, None, 3)
-        .await
-        .unwrap();
+    let first = ledger::list_quarantine(
+        &mut connection,
+        memory.id,
+        &ledger::QuarantineFilter::default(),
+        None,
+        3,
+    )
+    .await
+    .unwrap();
     let after = first.last().map(|entry| entry.quarantined.entry.identity);
-    let second = ledger::list_quarantine(&mut connection, memory.id, after, 3)
-        .await
-        .unwrap();
+    let second = ledger::list_quarantine(
+        &mut connection,
+        memory.id,
+        &ledger::QuarantineFilter::default(),
+        after,
+        3,
+    )
+    .await
+    .unwrap();
     let all: Vec<_> = first
         .iter()
         .chain(&second)
@@ -243,4 +255,130 @@ async fn the_list_is_paged() {
             .unwrap(),
         5
     );
+}
+
+fn only(who: &Subject) -> ledger::QuarantineFilter {
+    ledger::QuarantineFilter {
+        identities: Some(vec![who.identity]),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_row_a_person_accepted_is_settled_until_it_is_refused_again() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    let (one, two) = (subject("one"), subject("two"));
+    refuse(&memory, &one, 1).await;
+    refuse(&memory, &two, 1).await;
+    let mut connection = world.store.acquire().await.unwrap();
+    let accepted =
+        ledger::ignore_quarantined(&mut connection, memory.id, &only(&one), "cli:ada", "a test row")
+            .await
+            .unwrap();
+    assert_eq!(accepted, 1);
+    let count = async |connection: &mut syncbridge_meta_store::PgConnection| {
+        ledger::count_quarantined(connection, memory.id).await.unwrap()
+    };
+    assert_eq!(
+        count(&mut connection).await,
+        1,
+        "an accepted row counts as settled"
+    );
+    let entry = memory
+        .store
+        .quarantined(&[one.identity])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    assert_eq!(entry.waits_for(), WaitsFor::Nothing);
+    assert_eq!(entry.ignored.unwrap().reason, "a test row");
+    assert_eq!(
+        memory.store.requeue_due(memory.fence).await.unwrap(),
+        1,
+        "it is not tried again"
+    );
+    let waiting = ledger::QuarantineFilter {
+        waits_for: Some(WaitsFor::Nothing),
+        ..Default::default()
+    };
+    let listed = ledger::list_quarantine(&mut connection, memory.id, &waiting, None, 10)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 1);
+    // Other content of the row was refused: what was accepted is not this.
+    refuse(&memory, &one, 2).await;
+    assert_eq!(count(&mut connection).await, 2);
+}
+
+#[tokio::test]
+async fn a_row_asked_to_be_retried_is_due_at_once_and_its_schedule_begins_anew() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    let who = subject("a");
+    for _ in 0..9 {
+        refuse(&memory, &who, 1).await;
+    }
+    let entry = memory
+        .store
+        .quarantined(&[who.identity])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    assert_eq!(entry.waits_for(), WaitsFor::Person);
+    assert_eq!(memory.store.requeue_due(memory.fence).await.unwrap(), 0);
+    let mut connection = world.store.acquire().await.unwrap();
+    let other = ledger::QuarantineFilter {
+        code: Some("no.such_code".into()),
+        ..Default::default()
+    };
+    assert_eq!(
+        ledger::retry_quarantined(&mut connection, memory.id, &other)
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(
+        ledger::retry_quarantined(&mut connection, memory.id, &only(&who))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(memory.store.requeue_due(memory.fence).await.unwrap(), 1);
+    refuse(&memory, &who, 1).await;
+    let entry = memory
+        .store
+        .quarantined(&[who.identity])
+        .await
+        .unwrap()
+        .remove(0)
+        .unwrap();
+    assert_eq!((entry.attempts, entry.waits_for()), (2, WaitsFor::Retry));
+}
+
+#[tokio::test]
+async fn the_quarantine_is_told_by_cause() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    for n in 0..3 {
+        refuse(&memory, &subject(&n.to_string()), 1).await;
+    }
+    let mut connection = world.store.acquire().await.unwrap();
+    ledger::ignore_quarantined(
+        &mut connection,
+        memory.id,
+        &only(&subject("0")),
+        "cli:ada",
+        "known",
+    )
+    .await
+    .unwrap();
+    let groups = ledger::summarize_quarantine(&mut connection, memory.id)
+        .await
+        .unwrap();
+    assert_eq!(groups.len(), 1);
+    assert_eq!(groups[0].column.as_deref(), Some("Title"));
+    assert_eq!((groups[0].retry, groups[0].person, groups[0].ignored), (2, 0, 1));
 }

@@ -12,6 +12,8 @@ async fn migrating_twice_changes_nothing() {
         .count("SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')")
         .await;
     world.store.migrate().await.unwrap();
+    let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations")).unwrap();
+    let written = i64::try_from(folder.count()).unwrap();
     assert_eq!(
         world
             .count("SELECT count(*) FROM pg_class WHERE relkind IN ('r', 'p')")
@@ -22,7 +24,7 @@ async fn migrating_twice_changes_nothing() {
         world
             .count("SELECT count(*) FROM _sqlx_migrations WHERE success")
             .await,
-        4
+        written
     );
     world.store.check_schema().await.unwrap();
 }

@@ -2,17 +2,14 @@
 
 use serde::Serialize;
 use syncbridge_domain::agreed::{Agreed, CellHash};
-use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::identity::{Identity, encode_key};
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::Mapping;
+use syncbridge_meta_store::DefinitionStore;
 use syncbridge_meta_store::ledger::history;
-use syncbridge_meta_store::{DefinitionStore, definitions, hash_keys};
 
 use crate::Operations;
-use crate::definition;
 use crate::error::Result;
-use crate::shelf::Shelf;
 
 /// What is known of one row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,22 +82,9 @@ impl Operations {
     /// A definition without a list, a wrong number of key values, values that are none of the columns' types.
     pub async fn ledger_show(&self, name: &str, key: &[String]) -> Result<LedgerView> {
         let mut connection = self.store.acquire().await?;
-        let shelf = Shelf::load(&mut connection, self.workspace).await?;
-        let spec = shelf.definition(name)?.clone();
-        let stored = definitions::find(&mut connection, self.workspace, name).await?;
-        let source = self
-            .instance_access(&mut connection, &shelf, spec.database.as_str())
-            .await?;
-        let table = self
-            .adapters
-            .describe_table(&source, &spec.source.schema, &spec.source.table)
-            .await?;
-        let mapping = definition::mapping(&spec, &table)?;
-        let hash_key =
-            hash_keys::get_or_create(&mut connection, &self.ring, self.workspace, "ledger show").await?;
-        let key = key_of(&mapping, key)?;
-        let identity = Identity::new(&hash_key, &spec.namespace, &key);
-        let memory = DefinitionStore::open(&self.store, &self.ring, stored.id).await?;
+        let addressed = self.addressed(&mut connection, name).await?;
+        let identity = addressed.identity(&addressed.key(key)?);
+        let memory = DefinitionStore::open(&self.store, &self.ring, addressed.id).await?;
         let row = memory.rows(&[identity]).await?.into_iter().next().flatten();
         let refused = memory
             .quarantined(&[identity])
@@ -114,11 +98,11 @@ impl Operations {
             .await?
             .iter()
             .any(|row| row.mark.identity == identity);
-        let happened = history(&mut connection, stored.id, identity, 50).await?;
-        let list = stored.list.map(|list| list.list).unwrap_or_default();
+        let happened = history(&mut connection, addressed.id, identity, 50).await?;
+        let list = addressed.list.clone().unwrap_or_default();
         Ok(LedgerView {
             identity: identity.to_string(),
-            entry: row.map(|row| entry(&mapping, list, &row)),
+            entry: row.map(|row| entry(&addressed.mapping, list, &row)),
             quarantine: refused.map(|refused| refused.entry.failure.to_string()),
             dirty,
             history: happened
@@ -139,31 +123,6 @@ impl Operations {
                 .collect(),
         })
     }
-}
-
-fn key_of(mapping: &Mapping, given: &[String]) -> Result<syncbridge_domain::identity::Key> {
-    let names: Vec<&str> = mapping.key.iter().map(|column| column.name.as_str()).collect();
-    let wrong = |cause: String| {
-        Failure::new(
-            Scope::Row,
-            "ledger.key",
-            cause,
-            format!(
-                "give the values of {} in this order, as PostgreSQL prints them",
-                names.join(", ")
-            ),
-        )
-    };
-    if given.len() != names.len() {
-        return Err(wrong(format!(
-            "the key has {} columns, {} values were given",
-            names.len(),
-            given.len()
-        ))
-        .into());
-    }
-    let raw: Vec<Option<&str>> = given.iter().map(|text| Some(text.as_str())).collect();
-    Ok(encode_key(&mapping.key, &raw).map_err(|error| wrong(error.to_string()))?)
 }
 
 /// The identity just before, to read from this one on; `None` for the first there is.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use syncbridge_domain::failure::Failure;
-use syncbridge_domain::identity::HashKey;
+use syncbridge_domain::identity::{HashKey, Key};
 use syncbridge_domain::mapping::Mapping;
-use syncbridge_domain::run::{Progress, RunOutcome, RunSpec, TargetSpec};
+use syncbridge_domain::row::{Cell, Presence, SourceRow};
+use syncbridge_domain::run::{Progress, RunOutcome, RunSpec, SourceSpec, TargetSpec};
 use syncbridge_domain::table::TableShape;
 use syncbridge_manifest::{Cloud, InstanceSpec};
 use syncbridge_secrets::{DataKey, SecretString};
@@ -88,6 +89,27 @@ pub struct RunJob<'a> {
     pub cancel: Arc<AtomicBool>,
 }
 
+/// Which table a row is in, and which of its columns travel.
+#[derive(Clone, Copy, Debug)]
+pub struct RowPlace<'a> {
+    /// How to reach the database.
+    pub access: &'a InstanceAccess,
+    /// The table.
+    pub spec: &'a SourceSpec,
+    /// Columns in their order.
+    pub mapping: &'a Mapping,
+}
+
+/// A correction of one row.
+pub struct RowEdit<'a> {
+    /// The row as the person saw it; it must still be so.
+    pub seen: &'a SourceRow,
+    /// Index of a field, and the column's new text; `None` is NULL.
+    pub changes: &'a [(usize, Cell)],
+    /// Sees the row as it would be; what it refuses is not done.
+    pub accept: &'a (dyn Fn(&SourceRow) -> Result<(), Failure> + Send + Sync),
+}
+
 /// Both sides and the runner.
 pub trait Adapters: Send + Sync {
     /// What a table looks like.
@@ -97,6 +119,10 @@ pub trait Adapters: Send + Sync {
         schema: &'a str,
         table: &'a str,
     ) -> Answer<'a, TableShape>;
+    /// Rows by key as they are now, in the order asked.
+    fn read_rows<'a>(&'a self, place: RowPlace<'a>, keys: &'a [Key]) -> Answer<'a, Vec<Presence<SourceRow>>>;
+    /// Corrects one row in the source and answers it as it is then.
+    fn edit_row<'a>(&'a self, place: RowPlace<'a>, edit: RowEdit<'a>) -> Answer<'a, SourceRow>;
     /// What provisioning would do; writes nothing.
     fn list_plan<'a>(&'a self, access: &'a ConnectionAccess, wish: ListWish<'a>) -> Answer<'a, ListState>;
     /// Makes the list or adds what it lacks.

@@ -317,6 +317,53 @@ impl Context {
         )
     }
 
+    /// Classifies what a correction of one row was answered with. The server's texts quote the value.
+    pub(crate) fn edit_refused(&self, error: sqlx::Error) -> Failure {
+        let reported = match &error {
+            sqlx::Error::Database(reported) => reported,
+            _ => return self.classify(error),
+        };
+        let state = reported.code().unwrap_or_default().into_owned();
+        let constraint = reported.constraint().map(str::to_owned);
+        let row = |code: &str, cause: String, fix: String| Failure::new(Scope::Row, code, cause, fix);
+        match state.as_str() {
+            "42501" => row(
+                "source.edit_permission",
+                format!("the role `{}` may not change {}", self.user, self.subject),
+                format!(
+                    "grant UPDATE on it to `{}`, or correct the row with a role that may",
+                    self.user
+                ),
+            ),
+            state if state.starts_with("22") || state == "42804" => row(
+                "source.edit_refused",
+                format!("the new text is no value of its column's type (SQLSTATE {state})"),
+                "write it as PostgreSQL would print it; nothing was changed".into(),
+            ),
+            state if state.starts_with("23") => row(
+                "source.edit_refused",
+                match constraint {
+                    Some(name) => format!(
+                        "constraint `{name}` of {} does not take the new value",
+                        self.subject
+                    ),
+                    None => format!("a constraint of {} does not take the new value", self.subject),
+                },
+                "choose a value that the constraint takes; nothing was changed".into(),
+            ),
+            "428C9" | "55000" | "0A000" | "P0001" => row(
+                "source.edit_refused",
+                format!(
+                    "{} does not let this column be changed: it is computed, part of a view that cannot be written \
+                     to, or a trigger refused (SQLSTATE {state})",
+                    self.subject
+                ),
+                "change the row the way the application does; nothing was changed".into(),
+            ),
+            _ => self.classify(error),
+        }
+    }
+
     fn other(&self, state: &str, routine: &str) -> Failure {
         let scope = match state.get(..2) {
             Some("08" | "53" | "57" | "58" | "XX") => Scope::Outage,

@@ -38,6 +38,6 @@ pub use access::{Access, Timeouts, TlsMode};
 pub use catalog::{Catalog, TableDescription};
 pub use shape::{ReadColumn, ReadShape, TableRef};
 pub use source::{
-    CLOCK_MARGIN, KEYS_MAX, KEYS_MAX_BYTES, PAGE_MAX_BYTES, PgSource, SourcePage, WatermarkPosition,
+    CLOCK_MARGIN, Edit, KEYS_MAX, KEYS_MAX_BYTES, PAGE_MAX_BYTES, PgSource, SourcePage, WatermarkPosition,
 };
 pub use spill::{Scratch, SpillFile, SpillRecord};

@@ -20,10 +20,12 @@ use crate::shape::{ReadShape, TableRef};
 use crate::statements::Statements;
 
 pub use ceiling::CLOCK_MARGIN;
+pub use edit::Edit;
 pub use keys::KEYS_MAX;
 
 mod ceiling;
 mod check;
+mod edit;
 mod horizon;
 mod keys;
 

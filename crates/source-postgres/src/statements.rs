@@ -51,6 +51,19 @@ pub(crate) struct Statements {
     /// The planner's view of the whole table.
     pub(crate) count_plan: Sql,
     pub(crate) watermark: Option<WatermarkStatements>,
+    /// What a correction of one row is put together from.
+    correction: Correction,
+}
+
+/// The parts of a correction; which columns it changes is known only then.
+#[derive(Debug)]
+struct Correction {
+    relation: Sql,
+    selected: Sql,
+    /// ` WHERE k1 = $1 AND …`
+    at_key: Sql,
+    keys: usize,
+    cells: Vec<Column>,
 }
 
 impl Statements {
@@ -80,7 +93,42 @@ impl Statements {
             null_key: writer.null_key(),
             count_plan: writer.count_plan(),
             watermark: watermark.map(|column| writer.watermark(column)),
+            correction: Correction {
+                selected: writer.selected(),
+                at_key: writer.at_key(),
+                relation: writer.relation,
+                keys: key.len(),
+                cells: cells.to_vec(),
+            },
         }
+    }
+
+    /// `$1…` key. Reads and locks one row; foreign keys that point to it go on being checked meanwhile.
+    pub(crate) fn lock_row(&self) -> Sql {
+        let mut sql = Sql::new("SELECT ");
+        sql.append(&self.correction.selected)
+            .text(" FROM ")
+            .append(&self.correction.relation)
+            .append(&self.correction.at_key)
+            .text(" FOR NO KEY UPDATE");
+        sql
+    }
+
+    /// `$1…` key, then one text a column of `changed` (indexes of cells). Answers the row as it is then.
+    pub(crate) fn update_row(&self, changed: &[usize]) -> Sql {
+        let parts = &self.correction;
+        let mut sql = Sql::new("UPDATE ");
+        sql.append(&parts.relation).text(" SET ");
+        let columns = changed.iter().filter_map(|at| parts.cells.get(*at)).enumerate();
+        sql.list(", ", columns, |sql, (n, column)| {
+            sql.name(&column.name)
+                .text(" = ")
+                .parameter(parts.keys + 1 + n, &column.cast);
+        });
+        sql.append(&parts.at_key)
+            .text(" RETURNING ")
+            .append(&parts.selected);
+        sql
     }
 
     /// First pages with `EXPLAIN`: planning them checks everything but the values.
@@ -269,6 +317,16 @@ impl Writer<'_> {
         sql.append(&self.relation).text(" ON ");
         sql.list(" AND ", self.key.iter().enumerate(), |sql, (at, column)| {
             column_of_t(sql, column).text(" = q.v").number(at as u64);
+        });
+        sql
+    }
+
+    fn at_key(&self) -> Sql {
+        let mut sql = Sql::new(" WHERE ");
+        sql.list(" AND ", self.key.iter().enumerate(), |sql, (at, column)| {
+            column_of_t(sql, column)
+                .text(" = ")
+                .parameter(at + 1, &column.cast);
         });
         sql
     }

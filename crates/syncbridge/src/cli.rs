@@ -1,10 +1,13 @@
 //! The command line: names, options and help.
 
+pub(crate) mod quarantine;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::settings::Settings;
+use quarantine::QuarantineCommand;
 
 /// Keeps PostgreSQL tables and SharePoint / Microsoft Lists the same, provably.
 #[derive(Parser)]
@@ -61,7 +64,7 @@ pub(crate) enum Command {
     /// See what both sides last agreed on
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// See rows that cannot be applied now
+    /// See rows that cannot be applied now, and settle them
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
     /// Create or upgrade the meta-store's schema
@@ -155,18 +158,6 @@ pub(crate) enum LedgerCommand {
         /// Values of the key columns in their order, as PostgreSQL prints them
         #[arg(required = true)]
         key: Vec<String>,
-    },
-}
-
-#[derive(Subcommand)]
-pub(crate) enum QuarantineCommand {
-    /// List rows with column, cause, fix and next attempt
-    List {
-        /// Name of the definition
-        name: String,
-        /// How many
-        #[arg(long, default_value_t = 50, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
-        limit: u32,
     },
 }
 

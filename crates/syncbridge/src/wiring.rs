@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::identity::Key;
+use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::run::RunOutcome;
 use syncbridge_domain::table::TableShape;
 use syncbridge_manifest as manifest;
 use syncbridge_meta_store::MetaStore;
 use syncbridge_operations::ports::{
-    Adapters, Answer, ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob,
+    Adapters, Answer, ConnectionAccess, InstanceAccess, ListState, ListWish, RowEdit, RowPlace, RunJob,
 };
 use syncbridge_worker as worker;
 
@@ -99,6 +101,26 @@ impl Adapters for Wiring {
     ) -> Answer<'a, TableShape> {
         Box::pin(async move {
             worker::describe_table(&source_access(access), &worker::TableRef::new(schema, table)).await
+        })
+    }
+
+    fn read_rows<'a>(&'a self, place: RowPlace<'a>, keys: &'a [Key]) -> Answer<'a, Vec<Presence<SourceRow>>> {
+        Box::pin(async move {
+            worker::read_rows(&source_access(place.access), place.spec, place.mapping, keys).await
+        })
+    }
+
+    fn edit_row<'a>(&'a self, place: RowPlace<'a>, edit: RowEdit<'a>) -> Answer<'a, SourceRow> {
+        Box::pin(async move {
+            worker::edit_row(
+                &source_access(place.access),
+                place.spec,
+                place.mapping,
+                edit.seen,
+                edit.changes,
+                edit.accept,
+            )
+            .await
         })
     }
 

@@ -51,7 +51,7 @@ pub async fn summaries(connection: &mut PgConnection, workspace: WorkspaceId) ->
                 d.generation, d.site_id, d.list_id, d.created_at, d.updated_at, d.updated_by,
                 (SELECT count(*) FROM ledger l WHERE l.definition_id = d.definition_id AND l.state = 1),
                 (SELECT count(*) FROM dirty x WHERE x.definition_id = d.definition_id),
-                (SELECT count(*) FROM quarantine q WHERE q.definition_id = d.definition_id),
+                (SELECT count(*) FROM quarantine q WHERE q.definition_id = d.definition_id AND q.ignored_at IS NULL),
                 (SELECT count(*) FROM effects e WHERE e.definition_id = d.definition_id),
                 r.run_id, r.state, r.created_at, r.ended_at
          FROM definitions d

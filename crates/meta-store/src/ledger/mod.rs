@@ -27,6 +27,7 @@ mod cursor;
 mod dirty;
 mod history;
 mod quarantine;
+mod quarantine_care;
 mod reads;
 mod settle;
 mod unsettled;
@@ -34,7 +35,11 @@ mod values;
 
 pub use conflicts::OverriddenEdit;
 pub use history::{HistoryEntry, history};
-pub use quarantine::{QuarantineEntry, count_quarantined, list_quarantine};
+pub use quarantine::QuarantineEntry;
+pub use quarantine_care::{
+    QuarantineFilter, QuarantineGroup, count_quarantined, ignore_quarantined, list_quarantine,
+    retry_quarantined, summarize_quarantine,
+};
 pub use settle::{Settlement, Verdict};
 
 /// Rows in one statement.

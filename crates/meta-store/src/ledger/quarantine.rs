@@ -8,16 +8,15 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::agreed::RowDigest;
-use syncbridge_domain::dirty::{NewQuarantine, Quarantined, retry_delay};
+use syncbridge_domain::dirty::{Ignored, NewQuarantine, Quarantined, retry_delay};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
-use syncbridge_domain::ids::{DefinitionId, RunId};
+use syncbridge_domain::ids::RunId;
 
 use super::{BATCH, DefinitionStore, bytes, identity, key};
 use crate::error::{Error, Result};
-use crate::number::{from_bigint, from_integer, to_bigint};
-use crate::runs::PAGE;
+use crate::number::{from_integer, to_bigint};
 
 /// A quarantine entry in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +29,8 @@ pub struct QuarantineEntry {
     pub run: RunId,
 }
 
-const COLUMNS: &str = "identity, key, digest, failure, attempts, retry_at, first_seen, last_seen, run_id";
+pub(super) const COLUMNS: &str = "identity, key, digest, failure, attempts, retry_at, first_seen, last_seen, run_id, \
+                                  ignored_at, ignored_by, ignored_reason";
 
 impl DefinitionStore {
     /// Puts rows into quarantine without a write having been tried; their dirty rows are moved where the
@@ -113,6 +113,7 @@ impl DefinitionStore {
                  failure = excluded.failure, last_seen = now(),
                  mark_generation = excluded.mark_generation, mark_lsn = excluded.mark_lsn,
                  suspected_delete = excluded.suspected_delete,
+                 ignored_at = NULL, ignored_by = NULL, ignored_reason = NULL,
                  attempts = {ATTEMPTS},
                  retry_at = clock_timestamp() + ($10::double precision[])[{ATTEMPTS}] * interval '1 second'"
         )))
@@ -202,28 +203,6 @@ impl DefinitionStore {
     }
 }
 
-/// Entries of a definition behind `after` in the order of identities, at most 500.
-///
-/// # Errors
-/// As any statement.
-pub async fn list_quarantine(
-    connection: &mut PgConnection,
-    definition: DefinitionId,
-    after: Option<Identity>,
-    limit: u32,
-) -> Result<Vec<QuarantineEntry>> {
-    let rows = sqlx::query(AssertSqlSafe(format!(
-        "SELECT {COLUMNS} FROM quarantine
-         WHERE definition_id = $1 AND ($2::bytea IS NULL OR identity > $2) ORDER BY identity LIMIT $3"
-    )))
-    .bind(definition.uuid())
-    .bind(after.as_ref().map(|identity| identity.as_bytes().as_slice()))
-    .bind(i64::from(limit.min(PAGE)))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(read).collect()
-}
-
 /// Attempts after this refusal: other content begins anew.
 const ATTEMPTS: &str = "(CASE WHEN q.digest = excluded.digest THEN q.attempts + 1 ELSE 1 END)";
 
@@ -248,7 +227,7 @@ fn storable(failure: &Failure) -> Failure {
     }
 }
 
-fn read(row: &PgRow) -> Result<QuarantineEntry> {
+pub(super) fn read(row: &PgRow) -> Result<QuarantineEntry> {
     let digest: &[u8] = row.try_get(2)?;
     Ok(QuarantineEntry {
         quarantined: Quarantined {
@@ -261,20 +240,12 @@ fn read(row: &PgRow) -> Result<QuarantineEntry> {
             attempts: from_integer("attempts", row.try_get(4)?)?,
             retry_at: row.try_get(5)?,
             since: row.try_get(6)?,
+            ignored: match (row.try_get(9)?, row.try_get(10)?, row.try_get(11)?) {
+                (Some(at), Some(by), Some(reason)) => Some(Ignored { at, by, reason }),
+                _ => None,
+            },
         },
         last_seen: row.try_get(7)?,
         run: RunId::from_uuid(row.try_get(8)?),
     })
-}
-
-/// How many entries a definition has.
-///
-/// # Errors
-/// As any statement.
-pub async fn count_quarantined(connection: &mut PgConnection, definition: DefinitionId) -> Result<u64> {
-    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE definition_id = $1")
-        .bind(definition.uuid())
-        .fetch_one(connection)
-        .await?;
-    from_bigint("count", count)
 }

@@ -17,7 +17,7 @@ mod verdict;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, LedgerCommand, QuarantineCommand};
+use crate::cli::{Cli, Command, LedgerCommand};
 use crate::exit::Exit;
 
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -34,9 +34,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Delete(args) => delete::delete(&settings, &args).await,
         Command::Runs(args) => runs::runs(&settings, &args).await,
         Command::Ledger(LedgerCommand::Show { name, key }) => ledger::show(&settings, &name, &key).await,
-        Command::Quarantine(QuarantineCommand::List { name, limit }) => {
-            quarantine::list(&settings, &name, limit).await
-        }
+        Command::Quarantine(command) => quarantine::quarantine(&settings, &command).await,
         Command::Migrate => migrate::migrate(&settings).await,
         Command::Dev(args) => dev::dev(&settings, &args).await,
         Command::Completions { shell } => {

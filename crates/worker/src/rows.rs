@@ -1,0 +1,52 @@
+//! Single rows of a table, outside of a run: looked at when a person asks why one was refused, and corrected.
+
+use syncbridge_domain::failure::Failure;
+use syncbridge_domain::identity::Key;
+use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::row::{Cell, Presence, SourceRow};
+use syncbridge_domain::run::SourceSpec;
+use syncbridge_source_postgres::{Access, Edit, PgSource, ReadShape, TableRef};
+
+/// The rows with these keys as they are now, in the order asked.
+///
+/// # Errors
+/// What keeps the table from being read.
+pub async fn read_rows(
+    access: &Access,
+    spec: &SourceSpec,
+    mapping: &Mapping,
+    keys: &[Key],
+) -> Result<Vec<Presence<SourceRow>>, Failure> {
+    let table = open(access, spec, mapping).await?;
+    let rows = table.read_keys(keys).await;
+    table.close().await;
+    Ok(rows?.0)
+}
+
+/// Changes cells of one row, if its mapped columns still hold what was `seen`; see [`PgSource::edit`].
+///
+/// # Errors
+/// As there. Nothing is changed then.
+pub async fn edit_row(
+    access: &Access,
+    spec: &SourceSpec,
+    mapping: &Mapping,
+    seen: &SourceRow,
+    changes: &[(usize, Cell)],
+    accept: &(dyn Fn(&SourceRow) -> Result<(), Failure> + Send + Sync),
+) -> Result<SourceRow, Failure> {
+    let table = open(access, spec, mapping).await?;
+    let edit = Edit {
+        key: &seen.key,
+        seen: &seen.cells,
+        changes,
+    };
+    let edited = table.edit(edit, accept).await;
+    table.close().await;
+    edited
+}
+
+async fn open(access: &Access, spec: &SourceSpec, mapping: &Mapping) -> Result<PgSource, Failure> {
+    let shape = ReadShape::of(mapping, spec);
+    PgSource::connect(access, &TableRef::from(spec), &shape).await
+}
