@@ -20,6 +20,7 @@ pub mod ledger;
 pub mod mapping;
 pub mod pg_type;
 pub mod policy;
+pub mod preflight;
 pub mod quota;
 pub mod receipt;
 pub mod reconcile;

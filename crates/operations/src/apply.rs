@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use serde_json::json;
+use syncbridge_domain::preflight::Finding;
 use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec};
 use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
 
@@ -25,6 +26,8 @@ pub struct Applied {
     pub change: &'static str,
     /// What the list will need, for definitions.
     pub list: Option<ListState>,
+    /// What is known beforehand without reading rows, for definitions; `plan --check` finds the rest.
+    pub findings: Vec<Finding>,
 }
 
 impl Operations {
@@ -39,15 +42,16 @@ impl Operations {
         if !problems.is_empty() {
             return Err(Error::Documents(problems));
         }
-        let mut lists = Vec::with_capacity(given.len());
+        let mut checked = Vec::with_capacity(given.len());
         for located in given {
-            lists.push(match &located.value.spec {
+            checked.push(match &located.value.spec {
                 Spec::SyncDefinition(spec) => {
                     let name = located.value.name.as_str();
-                    let checked = self.check_definition(&mut connection, &shelf, name, spec).await;
-                    Some(checked.map_err(|error| placed(error, located))?)
+                    let found = self.check_definition(&mut connection, &shelf, name, spec).await;
+                    let (list, findings) = found.map_err(|error| placed(error, located))?;
+                    (Some(list), findings)
                 }
-                _ => None,
+                _ => (None, Vec::new()),
             });
         }
         drop(connection);
@@ -58,11 +62,13 @@ impl Operations {
         for at in order {
             let document = &given[at].value;
             let change = self.put(&mut tx, actor, document).await?;
+            let (list, findings) = std::mem::take(&mut checked[at]);
             applied.push(Applied {
                 kind: document.kind().name(),
                 name: document.name.as_str().to_owned(),
                 change: word(change),
-                list: lists[at].take(),
+                list,
+                findings,
             });
         }
         tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;
@@ -76,7 +82,7 @@ impl Operations {
         shelf: &Shelf,
         name: &str,
         spec: &SyncDefinitionSpec,
-    ) -> Result<ListState> {
+    ) -> Result<(ListState, Vec<Finding>)> {
         let source = self
             .instance_access(connection, shelf, spec.database.as_str())
             .await?;
@@ -101,7 +107,9 @@ impl Operations {
             known: known.map(|list| list.list),
         };
         let planned = self.adapters.list_plan(&graph, wish).await;
-        Ok(planned.map_err(|failure| definition::about_list(failure, spec))?)
+        let state = planned.map_err(|failure| definition::about_list(failure, spec))?;
+        let findings = self.glance(&graph, &mapping, state.target.as_ref()).await?;
+        Ok((state, findings))
     }
 
     async fn put(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<Change> {

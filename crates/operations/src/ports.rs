@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::{HashKey, Key};
 use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::run::{Progress, RunOutcome, RunSpec, SourceSpec, TargetSpec};
 use syncbridge_domain::table::TableShape;
@@ -119,6 +120,14 @@ pub trait Adapters: Send + Sync {
         schema: &'a str,
         table: &'a str,
     ) -> Answer<'a, TableShape>;
+    /// Counts in the table what no constraint promises and the list will mind.
+    fn survey_source<'a>(&'a self, place: RowPlace<'a>, wish: &'a SurveyWish) -> Answer<'a, SourceSurvey>;
+    /// What the columns of an existing list take.
+    fn survey_list<'a>(
+        &'a self,
+        access: &'a ConnectionAccess,
+        target: &'a TargetSpec,
+    ) -> Answer<'a, ListSurvey>;
     /// Rows by key as they are now, in the order asked.
     fn read_rows<'a>(&'a self, place: RowPlace<'a>, keys: &'a [Key]) -> Answer<'a, Vec<Presence<SourceRow>>>;
     /// Corrects one row in the source and answers it as it is then.

@@ -9,7 +9,9 @@ use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{DefinitionId, RunId};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::Lane;
-use syncbridge_domain::run::{Progress, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, TargetSpec};
+use syncbridge_domain::run::{
+    Progress, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
+};
 use syncbridge_domain::table::TableShape;
 use syncbridge_manifest::SyncDefinitionSpec;
 use syncbridge_meta_store::{PgConnection, audit, definitions, hash_keys, runs};
@@ -20,6 +22,7 @@ use crate::actor::Actor;
 use crate::definition;
 use crate::error::Result;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
+use crate::preflight::blocked;
 use crate::shelf::Shelf;
 
 /// What is to be run.
@@ -50,14 +53,37 @@ pub struct RunReport {
 }
 
 /// Everything about a definition that a run needs.
-struct Prepared {
+pub(crate) struct Prepared {
     id: DefinitionId,
-    spec: SyncDefinitionSpec,
-    source: InstanceAccess,
-    graph: ConnectionAccess,
+    pub(crate) spec: SyncDefinitionSpec,
+    pub(crate) source: InstanceAccess,
+    pub(crate) graph: ConnectionAccess,
     table: TableShape,
-    mapping: Mapping,
-    list: Option<TargetSpec>,
+    pub(crate) mapping: Mapping,
+    pub(crate) list: Option<TargetSpec>,
+}
+
+impl Prepared {
+    /// The list that the definition asks for.
+    pub(crate) fn wish(&self) -> ListWish<'_> {
+        ListWish {
+            site: self.spec.target.site.to_string(),
+            name: &self.spec.target.list,
+            description: self
+                .spec
+                .target
+                .description
+                .clone()
+                .or_else(|| self.table.comment.clone()),
+            mapping: &self.mapping,
+            known: self.list.as_ref().map(|list| list.list.clone()),
+        }
+    }
+
+    /// The table as a run reads it.
+    pub(crate) fn source_spec(&self) -> std::result::Result<SourceSpec, Failure> {
+        definition::source_spec(&self.spec, &self.table)
+    }
 }
 
 impl Operations {
@@ -84,6 +110,7 @@ impl Operations {
             if order.kind != RunKind::Push {
                 return Err(never_run(order.name).into());
             }
+            self.refuse_blocked(&prepared, order.name).await?;
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
         }
         drop(connection);
@@ -104,7 +131,18 @@ impl Operations {
         Ok(report)
     }
 
-    async fn prepare(&self, connection: &mut PgConnection, name: &str) -> Result<Prepared> {
+    /// Keeps a first run from making a list, or from adding columns to one, when something is known to stand in
+    /// the way.
+    async fn refuse_blocked(&self, prepared: &Prepared, name: &str) -> Result<()> {
+        let planned = self.adapters.list_plan(&prepared.graph, prepared.wish()).await;
+        let state = planned.map_err(|failure| definition::about_list(failure, &prepared.spec))?;
+        let findings = self
+            .glance(&prepared.graph, &prepared.mapping, state.target.as_ref())
+            .await?;
+        blocked(&findings, name).map_or(Ok(()), |failure| Err(failure.into()))
+    }
+
+    pub(crate) async fn prepare(&self, connection: &mut PgConnection, name: &str) -> Result<Prepared> {
         let shelf = Shelf::load(connection, self.workspace).await?;
         let spec = shelf.definition(name)?.clone();
         let stored = definitions::find(connection, self.workspace, name).await?;
@@ -140,19 +178,7 @@ impl Operations {
         actor: &Actor,
         prepared: &mut Prepared,
     ) -> Result<ListState> {
-        let wish = ListWish {
-            site: prepared.spec.target.site.to_string(),
-            name: &prepared.spec.target.list,
-            description: prepared
-                .spec
-                .target
-                .description
-                .clone()
-                .or_else(|| prepared.table.comment.clone()),
-            mapping: &prepared.mapping,
-            known: prepared.list.as_ref().map(|list| list.list.clone()),
-        };
-        let made = self.adapters.provision(&prepared.graph, wish).await;
+        let made = self.adapters.provision(&prepared.graph, prepared.wish()).await;
         let state = made.map_err(|failure| definition::about_list(failure, &prepared.spec))?;
         if let Some(target) = &state.target {
             let list = definitions::ProvisionedList {
@@ -165,7 +191,12 @@ impl Operations {
         Ok(state)
     }
 
-    async fn run_once(&self, actor: &Actor, order: &RunOrder<'_>, prepared: &Prepared) -> Result<RunReport> {
+    pub(crate) async fn run_once(
+        &self,
+        actor: &Actor,
+        order: &RunOrder<'_>,
+        prepared: &Prepared,
+    ) -> Result<RunReport> {
         let Some(target) = prepared.list.clone() else {
             return Err(never_run(order.name).into());
         };
@@ -178,7 +209,7 @@ impl Operations {
             run,
             kind: order.kind,
             namespace: prepared.spec.namespace.clone(),
-            source: definition::source_spec(&prepared.spec, &prepared.table)?,
+            source: prepared.source_spec()?,
             target,
             mapping: prepared.mapping.clone(),
             policies: prepared.spec.policies,

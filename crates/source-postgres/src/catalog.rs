@@ -37,6 +37,18 @@ pub enum RelationKind {
 }
 
 impl RelationKind {
+    /// As people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            RelationKind::Table => "table",
+            RelationKind::PartitionedTable => "partitioned table",
+            RelationKind::View => "view",
+            RelationKind::MaterializedView => "materialized view",
+            RelationKind::ForeignTable => "foreign table",
+        }
+    }
+
     fn of(relkind: &str) -> Option<Self> {
         match relkind {
             "r" => Some(RelationKind::Table),

@@ -28,6 +28,7 @@ mod check;
 mod edit;
 mod horizon;
 mod keys;
+mod survey;
 
 /// Bytes of cells after which a page ends, however few its rows are. Pages are bounded by rows, cells by
 /// [`ReadShape::cell_max_bytes`]; this bounds what many large cells add up to.
@@ -74,6 +75,8 @@ pub struct PgSource {
     oid: i64,
     /// The server cannot promise that key columns are never NULL (views, foreign tables).
     null_keys_possible: bool,
+    /// What kind of relation it is, for people.
+    relation: &'static str,
 }
 
 impl PgSource {
@@ -104,6 +107,7 @@ impl PgSource {
             statements: Arc::new(checked.statements),
             oid,
             null_keys_possible: !summary.kind.enforces_keys(),
+            relation: summary.kind.name(),
         };
         source.rehearse().await?;
         Ok(source)

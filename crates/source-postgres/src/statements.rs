@@ -9,6 +9,9 @@
 use syncbridge_domain::pg_type::PgType;
 
 use crate::sql::{CastName, Identifier, Sql};
+use parts::Parts;
+
+mod parts;
 
 /// A column that takes part in statements.
 #[derive(Clone, Debug)]
@@ -51,19 +54,8 @@ pub(crate) struct Statements {
     /// The planner's view of the whole table.
     pub(crate) count_plan: Sql,
     pub(crate) watermark: Option<WatermarkStatements>,
-    /// What a correction of one row is put together from.
-    correction: Correction,
-}
-
-/// The parts of a correction; which columns it changes is known only then.
-#[derive(Debug)]
-struct Correction {
-    relation: Sql,
-    selected: Sql,
-    /// ` WHERE k1 = $1 AND …`
-    at_key: Sql,
-    keys: usize,
-    cells: Vec<Column>,
+    /// What statements about one row, or about rules of the list, are put together from.
+    parts: Parts,
 }
 
 impl Statements {
@@ -93,42 +85,14 @@ impl Statements {
             null_key: writer.null_key(),
             count_plan: writer.count_plan(),
             watermark: watermark.map(|column| writer.watermark(column)),
-            correction: Correction {
+            parts: Parts {
                 selected: writer.selected(),
                 at_key: writer.at_key(),
                 relation: writer.relation,
-                keys: key.len(),
+                key: key.to_vec(),
                 cells: cells.to_vec(),
             },
         }
-    }
-
-    /// `$1…` key. Reads and locks one row; foreign keys that point to it go on being checked meanwhile.
-    pub(crate) fn lock_row(&self) -> Sql {
-        let mut sql = Sql::new("SELECT ");
-        sql.append(&self.correction.selected)
-            .text(" FROM ")
-            .append(&self.correction.relation)
-            .append(&self.correction.at_key)
-            .text(" FOR NO KEY UPDATE");
-        sql
-    }
-
-    /// `$1…` key, then one text a column of `changed` (indexes of cells). Answers the row as it is then.
-    pub(crate) fn update_row(&self, changed: &[usize]) -> Sql {
-        let parts = &self.correction;
-        let mut sql = Sql::new("UPDATE ");
-        sql.append(&parts.relation).text(" SET ");
-        let columns = changed.iter().filter_map(|at| parts.cells.get(*at)).enumerate();
-        sql.list(", ", columns, |sql, (n, column)| {
-            sql.name(&column.name)
-                .text(" = ")
-                .parameter(parts.keys + 1 + n, &column.cast);
-        });
-        sql.append(&parts.at_key)
-            .text(" RETURNING ")
-            .append(&parts.selected);
-        sql
     }
 
     /// First pages with `EXPLAIN`: planning them checks everything but the values.
@@ -348,6 +312,7 @@ impl Writer<'_> {
     }
 }
 
+/// `t."column"`.
 fn column_of_t<'a>(sql: &'a mut Sql, column: &Column) -> &'a mut Sql {
     sql.text("t.").name(&column.name)
 }

@@ -42,8 +42,9 @@ pub(crate) enum Command {
     /// Say what a run would do and cost; writes nothing
     ///
     /// Reads both sides and counts rows to create, change and delete, values that the list cannot hold, and
-    /// resource units.
-    Plan(Named),
+    /// resource units. With --check it says everything that can be known before the first write. Exit codes with
+    /// --check: 5 something stands in the way, 3 some rows will be refused.
+    Plan(PlanArgs),
     /// Bring a list in step with its table
     ///
     /// Waits for the end. The first run makes the list. Exit code 3: some rows were refused, see `syncbridge
@@ -95,6 +96,15 @@ pub(crate) struct Files {
 pub(crate) struct Named {
     /// Name of the definition
     pub(crate) name: String,
+}
+
+#[derive(Args)]
+pub(crate) struct PlanArgs {
+    /// Name of the definition
+    pub(crate) name: String,
+    /// Also judge types, names, limits, keys and rights of both sides, and what a first load takes
+    #[arg(long)]
+    pub(crate) check: bool,
 }
 
 #[derive(Args)]

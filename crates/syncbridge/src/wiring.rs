@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Key;
+use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
 use syncbridge_domain::row::{Presence, SourceRow};
-use syncbridge_domain::run::RunOutcome;
+use syncbridge_domain::run::{RunOutcome, TargetSpec};
 use syncbridge_domain::table::TableShape;
 use syncbridge_manifest as manifest;
 use syncbridge_meta_store::MetaStore;
@@ -102,6 +103,20 @@ impl Adapters for Wiring {
         Box::pin(async move {
             worker::describe_table(&source_access(access), &worker::TableRef::new(schema, table)).await
         })
+    }
+
+    fn survey_source<'a>(&'a self, place: RowPlace<'a>, wish: &'a SurveyWish) -> Answer<'a, SourceSurvey> {
+        Box::pin(async move {
+            worker::survey_source(&source_access(place.access), place.spec, place.mapping, wish).await
+        })
+    }
+
+    fn survey_list<'a>(
+        &'a self,
+        access: &'a ConnectionAccess,
+        target: &'a TargetSpec,
+    ) -> Answer<'a, ListSurvey> {
+        Box::pin(async move { worker::survey_list(&self.services, &graph_access(access), target).await })
     }
 
     fn read_rows<'a>(&'a self, place: RowPlace<'a>, keys: &'a [Key]) -> Answer<'a, Vec<Presence<SourceRow>>> {

@@ -322,7 +322,8 @@ impl<T: Transport> GraphClient<T> {
         }
     }
 
-    async fn all_pages<A: serde::de::DeserializeOwned>(
+    /// Everything behind an address of pages, by their own links.
+    pub(crate) async fn all_pages<A: serde::de::DeserializeOwned>(
         &self,
         path: String,
         template: &str,

@@ -13,8 +13,8 @@ mod target_port;
 
 pub use clock::{OsEntropy, SystemClock};
 pub use job::{GraphAccess, Job, Services, run_job};
-pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, sign_in};
-pub use rows::{edit_row, read_rows};
+pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, sign_in, survey_list};
+pub use rows::{edit_row, read_rows, survey_source};
 pub use syncbridge_source_postgres::{Access as SourceAccess, TableRef, TlsMode};
 pub use syncbridge_target_graph::Budget;
 pub use syncbridge_target_graph::cloud::Cloud;

@@ -2,6 +2,7 @@
 
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::preflight::ListSurvey;
 use syncbridge_domain::run::TargetSpec;
 use syncbridge_domain::table::{ColumnShape, TableShape};
 use syncbridge_source_postgres::catalog::TableDescription;
@@ -114,6 +115,18 @@ pub async fn list_plan(
         web_url: inspection.list.map(|list| list.web_url),
         columns: inspection.missing,
     })
+}
+
+/// What the columns of a list take, where there is one already. Writes nothing.
+///
+/// # Errors
+/// A site or list that cannot be read.
+pub async fn survey_list(
+    services: &Services,
+    access: &GraphAccess,
+    target: &TargetSpec,
+) -> Result<ListSurvey, Failure> {
+    services.graph(access)?.survey(&target.site, &target.list).await
 }
 
 /// Makes the list, or adds what it lacks. Writes nothing where nothing is missing.

@@ -1,8 +1,10 @@
-//! Single rows of a table, outside of a run: looked at when a person asks why one was refused, and corrected.
+//! A table outside of a run: single rows looked at and corrected when a person asks why one was refused, and what a
+//! pre-flight wants counted.
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::preflight::{SourceSurvey, SurveyWish};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::run::SourceSpec;
 use syncbridge_source_postgres::{Access, Edit, PgSource, ReadShape, TableRef};
@@ -44,6 +46,22 @@ pub async fn edit_row(
     let edited = table.edit(edit, accept).await;
     table.close().await;
     edited
+}
+
+/// Counts in the table what no constraint promises and the list will mind.
+///
+/// # Errors
+/// What keeps the table from being read; `source.statement_timeout` where counting takes too long.
+pub async fn survey_source(
+    access: &Access,
+    spec: &SourceSpec,
+    mapping: &Mapping,
+    wish: &SurveyWish,
+) -> Result<SourceSurvey, Failure> {
+    let table = open(access, spec, mapping).await?;
+    let survey = table.survey(wish).await;
+    table.close().await;
+    survey
 }
 
 async fn open(access: &Access, spec: &SourceSpec, mapping: &Mapping) -> Result<PgSource, Failure> {

@@ -3,7 +3,7 @@
 use syncbridge_operations::Applied;
 
 use crate::cli::Files;
-use crate::commands::documents;
+use crate::commands::{check, documents};
 use crate::exit::Exit;
 use crate::output;
 use crate::settings::Settings;
@@ -26,5 +26,13 @@ fn table(applied: &[Applied]) -> String {
         };
         vec![one.kind.to_owned(), one.name.clone(), one.change.to_owned(), list]
     });
-    output::table(&["kind", "name", "change", "list"], rows)
+    let mut text = output::table(&["kind", "name", "change", "list"], rows);
+    for one in applied.iter().filter(|one| !one.findings.is_empty()) {
+        text.push_str(&format!(
+            "\nabout {}, see also `syncbridge plan {0} --check`:\n",
+            one.name
+        ));
+        text.push_str(&check::findings(&one.findings));
+    }
+    text
 }

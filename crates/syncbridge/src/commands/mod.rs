@@ -1,6 +1,7 @@
 //! One file a command.
 
 mod apply;
+mod check;
 mod delete;
 mod dev;
 mod dev_demo;
@@ -26,7 +27,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
     match command {
         Command::Apply(files) => apply::apply(&settings, &files).await,
         Command::Diff(files) => diff::diff(&settings, &files).await,
-        Command::Plan(named) => run::plan(&settings, &named.name).await,
+        Command::Plan(args) if args.check => check::check(&settings, &args.name).await,
+        Command::Plan(args) => run::plan(&settings, &args.name).await,
         Command::Run(args) => run::push(&settings, &args).await,
         Command::Verify(named) => run::verify(&settings, &named.name).await,
         Command::Get(args) => get::get(&settings, &args.kind, args.name.as_deref()).await,

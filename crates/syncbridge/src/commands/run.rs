@@ -13,14 +13,8 @@ use crate::output;
 use crate::progress::Shown;
 use crate::settings::{Output, Settings};
 
-/// Runs a definition with progress on standard error; Ctrl-C asks it to stop after what is under way.
-pub(crate) async fn once(
-    operations: &Operations,
-    name: &str,
-    kind: RunKind,
-    options: RunOptions,
-    quiet: bool,
-) -> anyhow::Result<RunReport> {
+/// A flag that Ctrl-C sets, and the task that listens for it.
+pub(crate) fn stop_on_interrupt() -> (Arc<AtomicBool>, tokio::task::JoinHandle<()>) {
     let cancel = Arc::new(AtomicBool::new(false));
     let asked = cancel.clone();
     let listener = tokio::spawn(async move {
@@ -29,6 +23,18 @@ pub(crate) async fn once(
             asked.store(true, Ordering::Release);
         }
     });
+    (cancel, listener)
+}
+
+/// Runs a definition with progress on standard error; Ctrl-C asks it to stop after what is under way.
+pub(crate) async fn once(
+    operations: &Operations,
+    name: &str,
+    kind: RunKind,
+    options: RunOptions,
+    quiet: bool,
+) -> anyhow::Result<RunReport> {
+    let (cancel, listener) = stop_on_interrupt();
     let progress = Shown::new(name, quiet);
     let order = RunOrder {
         name,
