@@ -36,6 +36,15 @@ pub(crate) fn number_key(number: f64) -> IndexKey {
 }
 
 impl Cell {
+    /// The ids that a lookup holds; none for everything else.
+    pub(crate) fn lookup_ids(&self) -> &[u32] {
+        match self {
+            Self::Lookup(id) => std::slice::from_ref(id),
+            Self::Lookups(ids) => ids,
+            _ => &[],
+        }
+    }
+
     /// The key under which an index finds the value; values of several parts have none.
     pub(crate) fn key(&self) -> Option<IndexKey> {
         Some(match self {

@@ -6,6 +6,8 @@ use crate::cell::{Cell, IndexKey};
 use crate::column::Column;
 use crate::guid::Guid;
 use crate::options::Behaviour;
+use crate::recycle::Binned;
+use crate::visibility::Approval;
 
 /// Who wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,12 @@ pub(crate) struct Item {
     pub(crate) history: Vec<OldVersion>,
     /// The list's change number at the last write.
     pub(crate) change: u64,
+    /// Matters only while the list asks for approval.
+    pub(crate) approval: Approval,
+    /// Permissions of its own keep the item from applications.
+    pub(crate) restricted: bool,
+    /// Whether files hang on it.
+    pub(crate) attachments: bool,
 }
 
 impl Item {
@@ -71,6 +79,8 @@ pub(crate) struct Duplicate(pub(crate) String);
 pub(crate) struct Writing<'a> {
     pub(crate) now: i64,
     pub(crate) actor: Actor,
+    /// What is written needs no approval, because the writer could give it.
+    pub(crate) may_approve: bool,
     pub(crate) behaviour: &'a Behaviour,
 }
 
@@ -106,6 +116,10 @@ pub(crate) struct List {
     pub(crate) change: u64,
     /// Which item changed last at which number; one entry per item, deleted ones included.
     pub(crate) changes: BTreeMap<u64, u32>,
+    /// What is written waits for a person's approval.
+    pub(crate) moderated: bool,
+    /// Deleted items that can be restored.
+    pub(crate) bin: BTreeMap<u32, Binned>,
     indexes: BTreeMap<u16, BTreeSet<(IndexKey, u32)>>,
 }
 
@@ -144,6 +158,8 @@ impl List {
             next_item: 1,
             change: 0,
             changes: BTreeMap::new(),
+            moderated: false,
+            bin: BTreeMap::new(),
             indexes: BTreeMap::new(),
         }
     }
@@ -207,7 +223,8 @@ impl List {
     /// Removes a column's values everywhere (history included) together with its index.
     pub(crate) fn forget_slot(&mut self, slot: u16) {
         self.indexes.remove(&slot);
-        for item in self.items.values_mut() {
+        let binned = self.bin.values_mut().map(|binned| &mut binned.item);
+        for item in self.items.values_mut().chain(binned) {
             item.cells.retain(|(key, _)| *key != slot);
             for old in &mut item.history {
                 old.cells.retain(|(key, _)| *key != slot);
@@ -215,7 +232,7 @@ impl List {
         }
     }
 
-    fn check_unique(
+    pub(crate) fn check_unique(
         &self,
         own: Option<u32>,
         changes: &Changes,
@@ -246,7 +263,7 @@ impl List {
         Ok(())
     }
 
-    fn index_change(&mut self, id: u32, slot: u16, old: Option<&Cell>, new: Option<&Cell>) {
+    pub(crate) fn index_change(&mut self, id: u32, slot: u16, old: Option<&Cell>, new: Option<&Cell>) {
         let Some(index) = self.indexes.get_mut(&slot) else {
             return;
         };
@@ -258,7 +275,8 @@ impl List {
         }
     }
 
-    fn mark_change(&mut self, id: u32, before: Option<u64>) -> u64 {
+    /// Gives the item the list's next change number; `before` is the number it had.
+    pub(crate) fn mark_change(&mut self, id: u32, before: Option<u64>) -> u64 {
         if let Some(before) = before {
             self.changes.remove(&before);
         }
@@ -301,6 +319,9 @@ impl List {
             cells,
             history: Vec::new(),
             change,
+            approval: self.approval_of_write(writing),
+            restricted: false,
+            attachments: false,
         };
         self.items.insert(id, item);
         Ok(id)
@@ -344,21 +365,10 @@ impl List {
         item.counter += 1;
         item.modified = writing.now;
         item.editor = writing.actor;
+        item.approval = self.approval_of_write(writing);
         item.change = self.mark_change(id, Some(item.change));
         self.items.insert(id, item);
         Ok(true)
-    }
-
-    /// Deletes an item; `false` where there is none. Its id stays in the changes as a deletion.
-    pub(crate) fn remove(&mut self, id: u32) -> bool {
-        let Some(item) = self.items.remove(&id) else {
-            return false;
-        };
-        for (slot, cell) in &item.cells {
-            self.index_change(id, *slot, Some(cell), None);
-        }
-        self.mark_change(id, Some(item.change));
-        true
     }
 }
 
@@ -390,6 +400,7 @@ mod tests {
         Writing {
             now: 10,
             actor: Actor::App(0),
+            may_approve: false,
             behaviour,
         }
     }
@@ -430,9 +441,9 @@ mod tests {
         list.update(1, vec![(100, None)], writing(&behaviour)).unwrap();
         assert!(list.index(100).unwrap().is_empty());
         list.update(1, key("c"), writing(&behaviour)).unwrap();
-        assert!(list.remove(1));
+        assert!(list.recycle(1, 0, Actor::App(0)));
         assert!(list.index(100).unwrap().is_empty());
-        assert!(!list.remove(1));
+        assert!(!list.recycle(1, 0, Actor::App(0)));
     }
 
     #[test]
@@ -451,7 +462,7 @@ mod tests {
         let item = &list.items[&1];
         assert_eq!((item.counter, item.label, item.history.len()), (3, 3, 1));
         assert_eq!(list.changes.values().copied().collect::<Vec<_>>(), [2, 1]);
-        list.remove(2);
+        list.recycle(2, 0, Actor::App(0));
         assert_eq!(list.changes.values().copied().collect::<Vec<_>>(), [1, 2]);
     }
 

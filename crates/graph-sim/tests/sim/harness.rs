@@ -100,6 +100,46 @@ impl Sim {
             .response
     }
 
+    /// Lets a person do something that must succeed, and answers what the control says.
+    pub(crate) fn act(&mut self, method: &str, path: &str, body: Value) -> Value {
+        let response = self.control(method, path, body);
+        let answer = response.json().unwrap_or_default();
+        assert!(
+            response.status < 300,
+            "{method} {path}: {} {answer}",
+            response.status
+        );
+        answer
+    }
+
+    /// Ids of the items that the application finds in the collection.
+    pub(crate) fn ids(&mut self, list: &str) -> Vec<String> {
+        let body = self.read(&format!("{list}/items?$top=5000"));
+        let items = body["value"].as_array().unwrap().iter();
+        items
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Follows changes to the delta link; answers (id, deleted) in order and the link's path.
+    pub(crate) fn changes(&mut self, path: &str) -> (Vec<(String, bool)>, String) {
+        let mut seen = Vec::new();
+        let mut path = path.to_owned();
+        loop {
+            let body = self.read(&path);
+            for entry in body["value"].as_array().unwrap() {
+                let id = entry["id"].as_str().unwrap().to_owned();
+                seen.push((id, entry.get("deleted").is_some()));
+            }
+            let done = body["@odata.deltaLink"].as_str();
+            let link = done.or_else(|| body["@odata.nextLink"].as_str()).unwrap();
+            path = link.split_once("graph.microsoft.com").unwrap().1.to_owned();
+            if done.is_some() {
+                return (seen, path);
+            }
+        }
+    }
+
     /// How many items a list holds, by the simulator's own count.
     pub(crate) fn count(&mut self, list: &str) -> u64 {
         let id = list.rsplit('/').next().unwrap().to_owned();
