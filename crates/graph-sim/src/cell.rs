@@ -1,7 +1,9 @@
 //! Stored values and the keys they are indexed under.
 
+use serde::{Deserialize, Serialize};
+
 /// The value of one column in one item. No value is the absence of a cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Cell {
     Text(Box<str>),
     Number(f64),

@@ -6,6 +6,8 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET state` | tenant, sites, their lists with item counts and columns |
+//! | `POST state/save` | writes the file of `--state` (409 without one) |
+//! | `GET quotas` | limit, units spent and seconds to the reset of each window: minute and day of each client, the tenant's five minutes |
 //! | `GET requests?limit=N` | recent requests, newest first: no bodies, no values of query options |
 //! | `GET ru`, `POST ru/reset` | sums by kind, by tag, by both, per client; item writes that took effect |
 //! | `GET faults`, `PUT faults`, `DELETE faults` | rules with how often they matched and struck; `PUT` takes `{"faults": [rule, …]}` or the array |
@@ -44,6 +46,7 @@ use crate::fault::{FaultKind, FaultRule};
 use crate::guid::Guid;
 use crate::list::List;
 use crate::message::{Headers, Method, Request, Response};
+use crate::options::Profile;
 use crate::permission::Permissions;
 use crate::reply::GraphError;
 use crate::tenant::Tenant;
@@ -149,6 +152,16 @@ impl Tenant {
         use Method::{Delete, Get, Post, Put};
         match (request.method, parts.as_slice()) {
             (Get, [] | ["state"]) => Ok((200, self.state())),
+            (Post, ["state", "save"]) => match self.keep() {
+                Ok(true) => Ok((204, Value::Null)),
+                Ok(false) => Err((409, "the simulator was started without --state".to_owned())),
+                Err(text) => Err((500, text)),
+            },
+            (Get, ["quotas"]) => {
+                let mut quotas = self.quotas.json(&self.apps, now.timestamp_millis());
+                quotas["enforced"] = Value::from(self.options.profile == Profile::Documented);
+                Ok((200, quotas))
+            }
             (Get, ["requests"]) => {
                 let limit = number(query, "limit", 100)?;
                 Ok((200, json!({ "requests": self.usage.recent(limit, &self.apps) })))

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cell::{Cell, IndexKey};
 use crate::column::Column;
 use crate::guid::Guid;
@@ -10,7 +12,7 @@ use crate::recycle::Binned;
 use crate::visibility::Approval;
 
 /// Who wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Actor {
     /// An application, by its number in the tenant.
     App(u16),
@@ -19,7 +21,7 @@ pub(crate) enum Actor {
 }
 
 /// An earlier state of an item.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OldVersion {
     pub(crate) label: u32,
     pub(crate) modified: i64,
@@ -28,7 +30,7 @@ pub(crate) struct OldVersion {
 }
 
 /// An item of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     pub(crate) id: u32,
     pub(crate) guid: Guid,
@@ -85,7 +87,7 @@ pub(crate) struct Writing<'a> {
 }
 
 /// A list.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct List {
     pub(crate) id: Guid,
     /// The site's number in the tenant.
@@ -120,6 +122,8 @@ pub(crate) struct List {
     pub(crate) moderated: bool,
     /// Deleted items that can be restored.
     pub(crate) bin: BTreeMap<u32, Binned>,
+    /// Made anew from the items where a list is read from a file.
+    #[serde(skip)]
     indexes: BTreeMap<u16, BTreeSet<(IndexKey, u32)>>,
 }
 
@@ -204,6 +208,15 @@ impl List {
             .filter_map(|item| Some((item.cell(slot)?.key()?, item.id)))
             .collect();
         self.indexes.insert(slot, index);
+    }
+
+    /// Builds the index of every indexed column.
+    pub(crate) fn build_indexes(&mut self) {
+        let indexed = self.columns.iter().filter(|column| column.indexed);
+        let slots: Vec<u16> = indexed.map(|column| column.slot).collect();
+        for slot in slots {
+            self.build_index(slot);
+        }
     }
 
     pub(crate) fn drop_index(&mut self, slot: u16) {

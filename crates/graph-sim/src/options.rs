@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultRule;
 
@@ -18,7 +18,8 @@ pub enum Profile {
 }
 
 /// How the service measures a quota; the documentation does not say which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QuotaModel {
     /// Windows aligned to the clock; a new one begins empty.
     Fixed,

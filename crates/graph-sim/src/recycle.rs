@@ -1,12 +1,14 @@
 //! The recycle bin: deleted items of each list, deleted lists of the tenant, and what coming back from it means.
 
+use serde::{Deserialize, Serialize};
+
 use crate::guid::Guid;
 use crate::list::{Actor, Changes, Duplicate, Item, List, Writing};
 use crate::reply::GraphError;
 use crate::tenant::Tenant;
 
 /// A deleted item.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Binned {
     pub(crate) item: Item,
     /// Unix seconds.
@@ -17,7 +19,7 @@ pub(crate) struct Binned {
 }
 
 /// A deleted list.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct BinnedList {
     pub(crate) list: List,
     /// Unix seconds.
@@ -90,11 +92,7 @@ impl List {
                 item.change = change;
             }
         }
-        let indexed = self.columns.iter().filter(|column| column.indexed);
-        let slots: Vec<u16> = indexed.map(|column| column.slot).collect();
-        for slot in slots {
-            self.build_index(slot);
-        }
+        self.build_indexes();
     }
 }
 

@@ -23,6 +23,7 @@ use crate::reply::{GraphError, Reply};
 use crate::route::{Operation, Resource, SiteName};
 use crate::show::Show;
 use crate::site::Site;
+use crate::state::Keeper;
 use crate::usage::{Seen, Tag, Usage};
 
 /// An issued token.
@@ -52,6 +53,8 @@ pub struct Tenant {
     pub(crate) quotas: Quotas,
     pub(crate) ids: Random,
     pub(crate) order: Random,
+    /// Writes the tenant's state where it is kept; absent where it is not.
+    pub(crate) keeper: Option<Keeper>,
     pending: BTreeMap<u64, Request>,
     next_ticket: u64,
 }
@@ -138,6 +141,7 @@ impl Tenant {
             quotas: Quotas::new(options.quota, options.licenses),
             order: Random::stream(options.seed, "order"),
             ids,
+            keeper: None,
             pending: BTreeMap::new(),
             next_ticket: 1,
             options,

@@ -33,15 +33,24 @@ impl Sim {
 
     pub(crate) fn with(options: Options) -> Self {
         let client = options.clients[0].clone();
-        let mut tenant = Tenant::new(options).unwrap();
-        let now: DateTime<Utc> = "2026-06-03T15:07:35Z".parse().unwrap();
-        let answer = tenant.handle(token_request(&client.id, &client.secret), now);
-        let body = answer.response.json().unwrap();
-        let token = body["access_token"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no token: {body}"))
-            .to_owned();
+        let tenant = Tenant::new(options).unwrap();
+        let now = "2026-06-03T15:07:35Z".parse().unwrap();
+        Self::resumed_as(tenant, now, &client.id, &client.secret)
+    }
+
+    /// A tenant that exists already, with the default client.
+    pub(crate) fn resumed(tenant: Tenant, now: DateTime<Utc>) -> Self {
+        Self::resumed_as(tenant, now, "sim-client", "sim-secret")
+    }
+
+    pub(crate) fn resumed_as(mut tenant: Tenant, now: DateTime<Utc>, id: &str, secret: &str) -> Self {
+        let token = token_of(&mut tenant, now, id, secret);
         Self { tenant, now, token }
+    }
+
+    /// Asks for another token.
+    pub(crate) fn renew(&mut self) {
+        self.token = token_of(&mut self.tenant, self.now, "sim-client", "sim-secret");
     }
 
     pub(crate) fn faults(&mut self, rules: &[&str]) {
@@ -162,6 +171,16 @@ pub(crate) fn request(method: &str, path: &str, body: &Value) -> Request {
     } else {
         request.json(body)
     }
+}
+
+fn token_of(tenant: &mut Tenant, now: DateTime<Utc>, id: &str, secret: &str) -> String {
+    let body = tenant
+        .handle(token_request(id, secret), now)
+        .response
+        .json()
+        .unwrap();
+    let token = body["access_token"].as_str();
+    token.unwrap_or_else(|| panic!("no token: {body}")).to_owned()
 }
 
 pub(crate) fn token_request(id: &str, secret: &str) -> Request {

@@ -24,5 +24,6 @@ mod recycle;
 mod server;
 mod shapes;
 mod sites;
+mod state;
 mod values;
 mod visibility;
