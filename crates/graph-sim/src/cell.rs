@@ -1,7 +1,9 @@
 //! Stored values and the keys they are indexed under.
 
+use serde::{Deserialize, Serialize};
+
 /// The value of one column in one item. No value is the absence of a cell.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Cell {
     Text(Box<str>),
     Number(f64),
@@ -36,6 +38,15 @@ pub(crate) fn number_key(number: f64) -> IndexKey {
 }
 
 impl Cell {
+    /// The ids that a lookup holds; none for everything else.
+    pub(crate) fn lookup_ids(&self) -> &[u32] {
+        match self {
+            Self::Lookup(id) => std::slice::from_ref(id),
+            Self::Lookups(ids) => ids,
+            _ => &[],
+        }
+    }
+
     /// The key under which an index finds the value; values of several parts have none.
     pub(crate) fn key(&self) -> Option<IndexKey> {
         Some(match self {

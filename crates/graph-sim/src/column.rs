@@ -1,5 +1,6 @@
 //! Column definitions: what a create body may hold, what the service makes of it, and what it returns.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::facet::Kind;
@@ -7,7 +8,7 @@ use crate::guid::Guid;
 use crate::reply::GraphError;
 
 /// A column of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Column {
     pub(crate) id: Guid,
     /// The internal name: the key in `fields`. Never changes.

@@ -2,14 +2,19 @@
 
 use serde_json::{Value, json};
 
-use crate::list::List;
+use crate::guid::Guid;
+use crate::list::{Actor, List};
 use crate::reply::{GraphError, Reply};
 use crate::route::Resource;
 use crate::sites::select_properties;
 use crate::tenant::{Call, Outcome, Tenant};
 
-fn column_not_found() -> GraphError {
+pub(crate) fn column_not_found() -> GraphError {
     GraphError::not_found("The specified column was not found")
+}
+
+fn no_body() -> GraphError {
+    GraphError::invalid("The request needs a JSON object as its body.")
 }
 
 impl Tenant {
@@ -62,20 +67,9 @@ impl Tenant {
     }
 
     pub(crate) fn create_column(&mut self, call: &Call<'_>) -> Outcome {
-        let body = call
-            .body
-            .ok_or_else(|| GraphError::invalid("The request needs a JSON object as its body."))?;
+        let body = call.body.ok_or_else(no_body)?;
         let id = self.call_list(call)?.id;
-        // Taken out for the moment, because making a column looks at the other lists.
-        let Some(mut list) = self.lists.remove(&id) else {
-            return Err(column_not_found());
-        };
-        let added = self.add_column(&mut list, body);
-        if added.is_ok() {
-            list.touch(call);
-        }
-        self.lists.insert(id, list);
-        let at = added?;
+        let at = self.new_column(id, body, call.context.actor(), call.context.now.timestamp())?;
         let list = self.list(id)?;
         let reply = self.column_reply(call, list, at, 201)?;
         let path = self.showing(list, call.context.base)?.list_path(true);
@@ -90,12 +84,45 @@ impl Tenant {
         ))
     }
 
+    /// Adds a column to a list that exists and answers its place.
+    pub(crate) fn new_column(
+        &mut self,
+        id: Guid,
+        body: &Value,
+        by: Actor,
+        now: i64,
+    ) -> Result<usize, GraphError> {
+        // Taken out for the moment, because making a column looks at the other lists.
+        let Some(mut list) = self.lists.remove(&id) else {
+            return Err(column_not_found());
+        };
+        let added = self.add_column(&mut list, body);
+        if added.is_ok() {
+            list.touch(by, now);
+        }
+        self.lists.insert(id, list);
+        added
+    }
+
     pub(crate) fn update_column(&mut self, call: &Call<'_>) -> Outcome {
-        let body = call
-            .body
-            .ok_or_else(|| GraphError::invalid("The request needs a JSON object as its body."))?;
+        let body = call.body.ok_or_else(no_body)?;
         let (list, at) = self.call_column(call)?;
         let id = list.id;
+        self.change_column(id, at, body, call.context.actor(), call.context.now.timestamp())?;
+        let list = self.list(id)?;
+        self.column_reply(call, list, at, 200)
+    }
+
+    /// Changes the column at a place of a list.
+    pub(crate) fn change_column(
+        &mut self,
+        id: Guid,
+        at: usize,
+        body: &Value,
+        by: Actor,
+        now: i64,
+    ) -> Result<(), GraphError> {
+        let list = self.list(id)?;
         let old = list.columns.get(at).ok_or_else(column_not_found)?.clone();
         let next = old.changed(body)?;
         if next.indexed && !old.indexed {
@@ -122,14 +149,20 @@ impl Tenant {
         if let Some(slot) = list.columns.get_mut(at) {
             *slot = next;
         }
-        list.touch(call);
-        let list = self.list(id)?;
-        self.column_reply(call, list, at, 200)
+        list.touch(by, now);
+        Ok(())
     }
 
     pub(crate) fn delete_column(&mut self, call: &Call<'_>) -> Outcome {
         let (list, at) = self.call_column(call)?;
         let id = list.id;
+        self.drop_column(id, at, call.context.actor(), call.context.now.timestamp())?;
+        Ok(Reply::empty(204))
+    }
+
+    /// Deletes the column at a place of a list with all its values.
+    pub(crate) fn drop_column(&mut self, id: Guid, at: usize, by: Actor, now: i64) -> Result<(), GraphError> {
+        let list = self.list_mut(id)?;
         let column = list.columns.get(at).ok_or_else(column_not_found)?;
         if column.builtin {
             return Err(GraphError::invalid(
@@ -137,10 +170,9 @@ impl Tenant {
             ));
         }
         let slot = column.slot;
-        let list = self.list_mut(id)?;
         list.columns.remove(at);
         list.forget_slot(slot);
-        list.touch(call);
-        Ok(Reply::empty(204))
+        list.touch(by, now);
+        Ok(())
     }
 }

@@ -1,17 +1,54 @@
-//! The simulator's own controls under `/_sim/`: state, requests, accounts, faults, permissions, people's edits.
-//! No token, no resource units.
+//! The simulator's own controls under `/_sim/`: state, requests, accounts, faults, permissions, people's acts.
+//! No token, no resource units. JSON in and out; an error is `{"error": "…"}`.
+//!
+//! # What the service is asked
+//!
+//! | request | answer |
+//! |---|---|
+//! | `GET state` | tenant, sites, their lists with item counts and columns |
+//! | `POST state/save` | writes the file of `--state` (409 without one) |
+//! | `GET quotas` | limit, units spent and seconds to the reset of each window: minute and day of each client, the tenant's five minutes |
+//! | `GET requests?limit=N` | recent requests, newest first: no bodies, no values of query options |
+//! | `GET ru`, `POST ru/reset` | sums by kind, by tag, by both, per client; item writes that took effect |
+//! | `GET faults`, `PUT faults`, `DELETE faults` | rules with how often they matched and struck; `PUT` takes `{"faults": [rule, …]}` or the array |
+//! | `GET permissions`, `PUT permissions` | `{"clients": {id: role}, "deny": [{"client", "list", "access": "all" or "write"}]}`; in force at once. The role `fullcontrol` sees and approves everything; every other one sees neither what waits for approval nor items with permissions of their own |
+//!
+//! # What a person does
+//! `{list}` is an id, a display name or a URL name; `{column}` an internal name or an id. A body may name the
+//! `"person"` (a lookup id; 12 where it does not). In a list that asks for approval, what a person writes waits
+//! for approval like what an application writes.
+//!
+//! | request | effect |
+//! |---|---|
+//! | `GET lists/{list}/items?limit=N&after=ID` | every stored value, hidden columns included; also `orderby=COLUMN`, `descending=true`, `offset=N` |
+//! | `GET lists/{list}/items/{id}` | one item, with its versions |
+//! | `POST lists/{list}/items`, `POST lists/{list}/items/{id}` | creates, edits: `{"fields": {…}}`, spelled as in Graph's own writes |
+//! | `DELETE lists/{list}/items/{id}` | deletes into the recycle bin; `?permanently=true` past it |
+//! | `POST lists/{list}/items/{id}/approve`, `…/reject`, `…/unapprove` | the verdict on an item of a list that asks for approval (else 409) |
+//! | `POST lists/{list}/items/{id}/hide`, `…/show` | gives the item permissions of its own that keep applications out (404, absent from collections), and takes them away |
+//! | `POST lists/{list}/items/{id}/attach`, `…/detach` | the first file is attached (`Attachments` becomes true), the last one is removed |
+//! | `GET lists/{list}/recycle-bin` | deleted items |
+//! | `POST lists/{list}/recycle-bin/{id}/restore`, `DELETE lists/{list}/recycle-bin/{id}` | the item comes back (same id, same guid, the counter goes on); is gone for good |
+//! | `GET lists/{list}/columns` | every column as Graph would show it, hidden ones included |
+//! | `POST lists/{list}/columns`, `PATCH lists/{list}/columns/{column}`, `DELETE lists/{list}/columns/{column}` | adds a column, changes it (`displayName`, `hidden`, choices …), deletes it with its values; bodies as in Graph |
+//! | `GET lists/{list}/columns/{column}/targets?limit=N&search=TEXT` | what a lookup or person column can point to: `{"targets": [{"id", "text"}]}` |
+//! | `POST lists` | makes a list: `{"site": name, "displayName", "description", "columns"}` |
+//! | `PATCH lists/{list}` | `{"displayName", "description", "contentApproval": bool}`: renames, describes, begins or ends asking for approval |
+//! | `DELETE lists/{list}` | deletes the list into the recycle bin |
+//! | `GET recycle-bin` | deleted lists |
+//! | `POST recycle-bin/{id}/restore`, `DELETE recycle-bin/{id}` | the list comes back (same id, same items; `{"writesBack": N}`: each item that many writes earlier, in place of the behaviour `restored_list_writes_back`); is gone for good |
 
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::fault::{FaultKind, FaultRule};
 use crate::guid::Guid;
-use crate::list::{Actor, Item, List};
+use crate::list::List;
 use crate::message::{Headers, Method, Request, Response};
+use crate::options::Profile;
 use crate::permission::Permissions;
-use crate::reply::{GraphError, timestamp};
-use crate::show::{Show, Spelling, etag};
+use crate::reply::GraphError;
 use crate::tenant::Tenant;
 
 /// The name of a kind of fault as rules spell it.
@@ -32,26 +69,48 @@ pub(crate) const fn kind_name(kind: FaultKind) -> &'static str {
 }
 
 /// A control's refusal: status and text.
-type Refusal = (u16, String);
+pub(crate) type Refusal = (u16, String);
 
-fn from_graph(error: GraphError) -> Refusal {
+pub(crate) fn from_graph(error: GraphError) -> Refusal {
     (error.status, error.message)
 }
 
-fn body_json(request: &Request) -> Result<Value, Refusal> {
+pub(crate) fn body_json(request: &Request) -> Result<Value, Refusal> {
     serde_json::from_slice(&request.body).map_err(|error| (400, format!("the body is not JSON: {error}")))
 }
 
-fn number(query: &str, name: &str, default: usize) -> Result<usize, Refusal> {
-    let found = query
-        .split('&')
-        .find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name));
-    match found {
+/// Whether the request comes from a page of another origin, which must not drive the controls: browsers say where
+/// a request comes from, other clients do not.
+fn foreign(headers: &Headers) -> bool {
+    let elsewhere = headers.get("origin").is_some_and(|origin| {
+        let host = origin.split_once("://").map(|(_, rest)| rest);
+        host.is_none() || host != headers.get("host")
+    });
+    let site = headers.get("sec-fetch-site").unwrap_or("none");
+    elsewhere || !matches!(site, "none" | "same-origin")
+}
+
+/// A query option of a control, decoded.
+pub(crate) fn option(query: &str, name: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let (_, raw) = pairs.find(|(key, _)| *key == name)?;
+    let raw = raw.replace('+', " ");
+    Some(percent_decode_str(&raw).decode_utf8_lossy().into_owned())
+}
+
+/// A query option that is a whole number.
+pub(crate) fn number(query: &str, name: &str, default: usize) -> Result<usize, Refusal> {
+    match option(query, name) {
         None => Ok(default),
-        Some((_, text)) => text
+        Some(text) => text
             .parse()
             .map_err(|_| (400, format!("'{name}' must be a whole number"))),
     }
+}
+
+pub(crate) fn no_such_control() -> Refusal {
+    let text = "no such control: see the documentation of graph-sim, section /_sim/";
+    (404, text.to_owned())
 }
 
 impl Tenant {
@@ -76,10 +135,7 @@ impl Tenant {
     }
 
     fn run_control(&mut self, request: &Request, now: DateTime<Utc>) -> Result<(u16, Value), Refusal> {
-        // A page of another origin, opened in the same browser, must not drive the controls.
-        if let (Some(origin), Some(host)) = (request.headers.get("origin"), request.headers.get("host"))
-            && origin.split_once("://").map(|(_, rest)| rest) != Some(host)
-        {
+        if foreign(&request.headers) {
             return Err((403, "requests from other origins are not accepted".to_owned()));
         }
         let (path, query) = request
@@ -96,6 +152,16 @@ impl Tenant {
         use Method::{Delete, Get, Post, Put};
         match (request.method, parts.as_slice()) {
             (Get, [] | ["state"]) => Ok((200, self.state())),
+            (Post, ["state", "save"]) => match self.keep() {
+                Ok(true) => Ok((204, Value::Null)),
+                Ok(false) => Err((409, "the simulator was started without --state".to_owned())),
+                Err(text) => Err((500, text)),
+            },
+            (Get, ["quotas"]) => {
+                let mut quotas = self.quotas.json(&self.apps, now.timestamp_millis());
+                quotas["enforced"] = Value::from(self.options.profile == Profile::Documented);
+                Ok((200, quotas))
+            }
             (Get, ["requests"]) => {
                 let limit = number(query, "limit", 100)?;
                 Ok((200, json!({ "requests": self.usage.recent(limit, &self.apps) })))
@@ -113,30 +179,14 @@ impl Tenant {
             }
             (Get, ["permissions"]) => Ok((200, serde_json::to_value(&self.permissions).unwrap_or_default())),
             (Put, ["permissions"]) => self.put_permissions(request),
-            (Get, ["lists", list, "items"]) => self.raw_items(list, query),
-            (Post, ["lists", list, "items"]) => self.person_writes(list, None, request, now),
-            (Post, ["lists", list, "items", item]) => self.person_writes(list, Some(item), request, now),
-            (Delete, ["lists", list, "items", item]) => {
-                let id = self.sim_list(list)?;
-                let item = item
-                    .parse()
-                    .map_err(|_| (404, "there is no such item".to_owned()))?;
-                let removed = self.list_mut(id).map_err(from_graph)?.remove(item);
-                if removed {
-                    Ok((204, Value::Null))
-                } else {
-                    Err((404, "there is no such item".to_owned()))
-                }
-            }
-            _ => Err((
-                404,
-                "no such control: see the documentation of graph-sim, section /_sim/".to_owned(),
-            )),
+            (method, ["lists", rest @ ..]) => self.list_control(method, rest, query, request, now),
+            (method, ["recycle-bin", rest @ ..]) => self.bin_control(method, rest, request),
+            _ => Err(no_such_control()),
         }
     }
 
     /// A list by id, display name or URL name, whatever its site.
-    fn sim_list(&self, key: &str) -> Result<Guid, Refusal> {
+    pub(crate) fn sim_list(&self, key: &str) -> Result<Guid, Refusal> {
         if let Some(list) = Guid::parse(key).and_then(|id| self.lists.get(&id)) {
             return Ok(list.id);
         }
@@ -162,6 +212,9 @@ impl Tenant {
                         "name": list.name,
                         "items": list.items.len(),
                         "change": list.change,
+                        "contentApproval": list.moderated,
+                        "description": list.description,
+                        "recycled": list.bin.len(),
                         "columns": list.columns.iter().filter(|column| !column.builtin).map(|column| json!({
                             "name": column.name,
                             "displayName": column.display_name,
@@ -179,6 +232,8 @@ impl Tenant {
             "tenant": self.options.tenant,
             "tenantId": self.directory.to_string(),
             "seed": self.options.seed,
+            "timeZone": self.options.time_zone.name(),
+            "recycledLists": self.binned_lists.len(),
             "sites": sites.collect::<Vec<_>>(),
         })
     }
@@ -225,74 +280,4 @@ impl Tenant {
         self.permissions = permissions;
         Ok((200, body))
     }
-
-    fn raw_items(&self, list: &str, query: &str) -> Result<(u16, Value), Refusal> {
-        let list = self.list(self.sim_list(list)?).map_err(from_graph)?;
-        let show = self.showing(list, "").map_err(from_graph)?;
-        let limit = number(query, "limit", usize::MAX)?;
-        let after = u32::try_from(number(query, "after", 0)?).unwrap_or(u32::MAX);
-        let items = list.items.range(after.saturating_add(1)..).take(limit);
-        let items: Vec<Value> = items.map(|(_, item)| raw_item(&show, item)).collect();
-        Ok((
-            200,
-            json!({ "list": list.id.to_string(), "count": list.items.len(), "items": items }),
-        ))
-    }
-
-    fn person_writes(
-        &mut self,
-        list: &str,
-        item: Option<&str>,
-        request: &Request,
-        now: DateTime<Utc>,
-    ) -> Result<(u16, Value), Refusal> {
-        let list = self.sim_list(list)?;
-        let body = body_json(request)?;
-        let empty = Map::new();
-        let fields = match &body["fields"] {
-            Value::Object(fields) => fields,
-            Value::Null => &empty,
-            _ => return Err((400, "'fields' must be an object".to_owned())),
-        };
-        let person = body["person"]
-            .as_u64()
-            .unwrap_or(u64::from(crate::show::APP_USER) + 1);
-        let person = u32::try_from(person).map_err(|_| (400, "'person' must be a lookup id".to_owned()))?;
-        let (actor, seconds) = (Actor::Person(person), now.timestamp());
-        let (status, id) = match item {
-            None => (
-                201,
-                self.write_new(list, fields, actor, seconds).map_err(from_graph)?,
-            ),
-            Some(item) => {
-                let id = item
-                    .parse()
-                    .map_err(|_| (404, "there is no such item".to_owned()))?;
-                self.write_change(list, id, fields, actor, seconds)
-                    .map_err(from_graph)?;
-                (200, id)
-            }
-        };
-        let list = self.list(list).map_err(from_graph)?;
-        let show = self.showing(list, "").map_err(from_graph)?;
-        let item = list
-            .items
-            .get(&id)
-            .ok_or_else(|| (404, "there is no such item".to_owned()))?;
-        Ok((status, raw_item(&show, item)))
-    }
-}
-
-fn raw_item(show: &Show<'_>, item: &Item) -> Value {
-    json!({
-        "id": item.id,
-        "guid": item.guid.to_string(),
-        "counter": item.counter,
-        "version": format!("{}.0", item.label),
-        "etag": etag(item.guid, item.counter, Spelling::Quoted),
-        "created": timestamp(item.created),
-        "modified": timestamp(item.modified),
-        "editor": match item.editor { Actor::App(_) => "app", Actor::Person(_) => "person" },
-        "fields": show.raw_fields(item),
-    })
 }

@@ -8,6 +8,7 @@ use crate::guid::Guid;
 use crate::items::wanted_fields;
 use crate::list::{Item, List};
 use crate::object::{Object, array};
+use crate::options::UnseenInDelta;
 use crate::random::hash_text;
 use crate::reply::{GraphError, Reply};
 use crate::route::Resource;
@@ -84,20 +85,38 @@ struct Page<'a> {
     complete: bool,
 }
 
-fn page(list: &List, place: Place, top: usize) -> Page<'_> {
+/// How a reader sees the items of a list.
+#[derive(Clone, Copy)]
+struct Sight {
+    /// Also what waits for approval or has permissions of its own.
+    everything: bool,
+    /// Items out of sight are shown as deleted, where they are a change at all.
+    unseen: UnseenInDelta,
+}
+
+impl Sight {
+    /// What a change of this item is to the reader: an item, a deletion, or nothing.
+    fn entry(self, list: &List, id: u32) -> Option<Result<&Item, u32>> {
+        match list.items.get(&id) {
+            None => Some(Err(id)),
+            Some(item) if list.shows(item, self.everything) => Some(Ok(item)),
+            Some(_) if self.unseen == UnseenInDelta::Deleted => Some(Err(id)),
+            Some(_) => None,
+        }
+    }
+}
+
+fn page(list: &List, place: Place, top: usize, sight: Sight) -> Page<'_> {
     match place {
         Place::Items { id, since } => {
             let from = id.saturating_add(1);
-            let entries: Vec<_> = list
-                .items
-                .range(from..)
-                .take(top)
-                .map(|(_, item)| Ok(item))
-                .collect();
+            let seen = list.items.range(from..).map(|(_, item)| item);
+            let mut seen = seen.filter(|item| list.shows(item, sight.everything));
+            let entries: Vec<_> = seen.by_ref().take(top).map(Ok).collect();
             let last = entries
                 .last()
                 .map_or(id, |entry| entry.map_or(id, |item: &Item| item.id));
-            let complete = list.items.range(last.saturating_add(1)..).next().is_none();
+            let complete = seen.next().is_none();
             let next = if complete {
                 Place::After(since)
             } else {
@@ -116,19 +135,21 @@ fn page(list: &List, place: Place, top: usize) -> Page<'_> {
                 until: list.change,
             },
             top,
+            sight,
         ),
         Place::Changes { read, until } => {
-            let due = || {
-                list.changes
-                    .range(read + 1..)
-                    .take_while(|(change, _)| **change <= until)
-            };
-            let entries: Vec<_> = due()
-                .take(top)
-                .map(|(_, id)| list.items.get(id).ok_or(*id))
+            let due = list.changes.range(read + 1..);
+            let due = due.take_while(|(change, _)| **change <= until);
+            let mut due = due.filter_map(|(change, id)| Some((*change, sight.entry(list, *id)?)));
+            let mut last = read;
+            let taken = due.by_ref().take(top);
+            let entries = taken
+                .map(|(change, entry)| {
+                    last = change;
+                    entry
+                })
                 .collect();
-            let last = due().take(top).last().map_or(read, |(change, _)| *change);
-            let complete = due().nth(top).is_none();
+            let complete = due.next().is_none();
             let next = if complete {
                 Place::After(until)
             } else {
@@ -157,7 +178,11 @@ impl Tenant {
         let now = call.context.now.timestamp();
         let given = in_path.as_deref().or_else(|| call.query.get("token"));
         let place = self.delta_place(call, &show, given)?;
-        let page = page(list, place, top);
+        let sight = Sight {
+            everything: self.sees_everything(call.context.client),
+            unseen: behaviour.unseen_in_delta,
+        };
+        let page = page(list, place, top, sight);
         let wanted = wanted_fields(&expand)
             .or_else(|| behaviour.delta_fields_without_expand.then_some(Wanted::Visible));
         let select = call.query.select().map(|mut names| {

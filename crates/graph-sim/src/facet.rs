@@ -1,13 +1,31 @@
 //! The type facets of columns: their settings, the defaults the service fills in, and how they are returned.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::reply::GraphError;
 
+/// The types that the service takes and never shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Silent {
+    HyperlinkOrPicture,
+    Term,
+    ContentApprovalStatus,
+}
+
+impl Silent {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::HyperlinkOrPicture => "hyperlinkOrPicture",
+            Self::Term => "term",
+            Self::ContentApprovalStatus => "contentApprovalStatus",
+        }
+    }
+}
+
 /// The type of a column with its settings.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Kind {
     Text(Text),
     Number(Number),
@@ -29,12 +47,12 @@ pub(crate) enum Kind {
     },
     Geolocation,
     /// Accepted at creation, never returned, values cannot be written.
-    Silent(&'static str),
+    Silent(Silent),
     /// A built-in column that is returned without any facet.
     Bare,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Text {
     #[serde(default)]
@@ -52,7 +70,7 @@ impl Text {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Number {
     #[serde(default = "automatic")]
@@ -71,7 +89,7 @@ fn number() -> String {
     "number".to_owned()
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Choice {
     #[serde(default)]
@@ -93,7 +111,7 @@ impl Choice {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Lookup {
     #[serde(default)]
@@ -107,7 +125,7 @@ pub(crate) struct Lookup {
     primary_lookup_column_id: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Person {
     #[serde(default)]
@@ -246,9 +264,9 @@ impl Kind {
                 }
             }
             "geolocation" => Self::Geolocation,
-            "hyperlinkOrPicture" => Self::Silent("hyperlinkOrPicture"),
-            "term" => Self::Silent("term"),
-            "contentApprovalStatus" => Self::Silent("contentApprovalStatus"),
+            "hyperlinkOrPicture" => Self::Silent(Silent::HyperlinkOrPicture),
+            "term" => Self::Silent(Silent::Term),
+            "contentApprovalStatus" => Self::Silent(Silent::ContentApprovalStatus),
             _ => return Err(GraphError::general()),
         };
         kind.settled()
@@ -361,7 +379,7 @@ impl Kind {
             Self::Person(_) => "personOrGroup",
             Self::Calculated { .. } => "calculated",
             Self::Geolocation => "geolocation",
-            Self::Silent(facet) => facet,
+            Self::Silent(facet) => facet.name(),
             Self::Bare => return None,
         })
     }

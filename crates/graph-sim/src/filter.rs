@@ -19,7 +19,7 @@ enum Operator {
 
 /// What a condition or an order looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Field {
+pub(crate) enum Field {
     Id,
     Modified,
     Created,
@@ -141,7 +141,8 @@ fn condition(list: &List, text: &str) -> Result<(Condition, bool, String), Graph
 }
 
 impl Field {
-    fn key(&self, item: &Item) -> Option<IndexKey> {
+    /// What an item is compared by.
+    pub(crate) fn key(&self, item: &Item) -> Option<IndexKey> {
         match self {
             Self::Id => Some(IndexKey::Lookup(item.id)),
             Self::Modified => Some(IndexKey::Date(item.modified)),

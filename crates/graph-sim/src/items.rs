@@ -18,7 +18,7 @@ use crate::strike::PRECONDITION;
 use crate::tenant::{Call, Outcome, Tenant};
 use crate::typing::Typing;
 
-fn item_not_found() -> GraphError {
+pub(crate) fn item_not_found() -> GraphError {
     GraphError::not_found("The specified item was not found")
 }
 
@@ -57,7 +57,12 @@ impl Tenant {
     fn call_item(&self, call: &Call<'_>) -> Result<(&List, &Item), GraphError> {
         let list = self.call_list(call)?;
         let id = call.resource.item().ok_or_else(item_not_found)?;
-        Ok((list, list.items.get(&id).ok_or_else(item_not_found)?))
+        let item = list.items.get(&id).ok_or_else(item_not_found)?;
+        if list.shows(item, self.sees_everything(call.context.client)) {
+            Ok((list, item))
+        } else {
+            Err(item_not_found())
+        }
     }
 
     pub(crate) fn get_item(&self, call: &Call<'_>) -> Outcome {
@@ -111,6 +116,14 @@ impl Tenant {
         Ok(Reply::written(200, body.finish()))
     }
 
+    /// The list that a lookup column of `list` points to.
+    pub(crate) fn lookup_target<'a>(&'a self, list: &'a List, lookup: &Lookup) -> Option<&'a List> {
+        if lookup.list_id.eq_ignore_ascii_case("self") {
+            return Some(list);
+        }
+        Guid::parse(&lookup.list_id).and_then(|id| self.lists.get(&id))
+    }
+
     /// Types the fields of a write.
     pub(crate) fn typed(
         &self,
@@ -120,11 +133,7 @@ impl Tenant {
         now: i64,
     ) -> Result<Changes, GraphError> {
         let lookup_has = |lookup: &Lookup, id: u32| -> bool {
-            let target = if lookup.list_id.eq_ignore_ascii_case("self") {
-                Some(list)
-            } else {
-                Guid::parse(&lookup.list_id).and_then(|id| self.lists.get(&id))
-            };
+            let target = self.lookup_target(list, lookup);
             target.is_some_and(|target| target.items.contains_key(&id))
         };
         let typing = Typing {
@@ -138,7 +147,7 @@ impl Tenant {
         typing.changes(fields, create)
     }
 
-    fn duplicate(&self, duplicate: Duplicate) -> GraphError {
+    pub(crate) fn duplicate(&self, duplicate: Duplicate) -> GraphError {
         let (status, code) = &self.options.behaviour.duplicate;
         GraphError::new(
             *status,
@@ -160,10 +169,12 @@ impl Tenant {
     ) -> Result<u32, GraphError> {
         let changes = self.typed(self.list(list)?, fields, true, now)?;
         let guid = self.ids.guid();
+        let may_approve = self.may_approve(actor);
         let list = self.lists.get_mut(&list).ok_or_else(item_not_found)?;
         let writing = Writing {
             now,
             actor,
+            may_approve,
             behaviour: &self.options.behaviour,
         };
         list.insert(guid, changes, writing)
@@ -184,10 +195,12 @@ impl Tenant {
             return Err(item_not_found());
         }
         let changes = self.typed(known, fields, false, now)?;
+        let may_approve = self.may_approve(actor);
         let list = self.lists.get_mut(&list).ok_or_else(item_not_found)?;
         let writing = Writing {
             now,
             actor,
+            may_approve,
             behaviour: &self.options.behaviour,
         };
         let done = list
@@ -226,7 +239,7 @@ impl Tenant {
         let fields = item_fields(object(call)?)?;
         let list = self.call_list(call)?.id;
         let now = call.context.now.timestamp();
-        let id = self.write_new(list, fields, Actor::App(call.context.client), now)?;
+        let id = self.write_new(list, fields, call.context.actor(), now)?;
         let list = self.list(list)?;
         let item = list.items.get(&id).ok_or_else(item_not_found)?;
         let show = self.showing(list, call.context.base)?;
@@ -243,7 +256,7 @@ impl Tenant {
         self.check_precondition(call, item)?;
         let (list, id) = (list.id, item.id);
         let now = call.context.now.timestamp();
-        self.write_change(list, id, fields, Actor::App(call.context.client), now)?;
+        self.write_change(list, id, fields, call.context.actor(), now)?;
         let list = self.list(list)?;
         let item = list.items.get(&id).ok_or_else(item_not_found)?;
         let show = self.showing(list, call.context.base)?;
@@ -260,7 +273,8 @@ impl Tenant {
         let (list, item) = self.call_item(call)?;
         self.check_precondition(call, item)?;
         let (list, id) = (list.id, item.id);
-        self.list_mut(list)?.remove(id);
+        let (now, by) = (call.context.now.timestamp(), call.context.actor());
+        self.list_mut(list)?.recycle(id, now, by);
         Ok(Reply::empty(204))
     }
 }

@@ -44,18 +44,9 @@
 //! `hang` without `applied` holds back whole requests only, never parts.
 //!
 //! # Controls
-//! Under `/_sim/`, JSON, without token and cost; an error is `{"error": "…"}`:
-//!
-//! | request | answer |
-//! |---|---|
-//! | `GET state` | tenant, sites, their lists with item counts and columns |
-//! | `GET requests?limit=N` | recent requests, newest first: no bodies, no values of query options |
-//! | `GET ru`, `POST ru/reset` | sums by kind, by tag, by both, per client; item writes that took effect |
-//! | `GET faults`, `PUT faults`, `DELETE faults` | rules with how often they matched and struck; `PUT` takes `{"faults": [rule, …]}` or the array |
-//! | `GET permissions`, `PUT permissions` | `{"clients": {id: role}, "deny": [{"client", "list", "access": "all" or "write"}]}`; in force at once |
-//! | `GET lists/{list}/items?limit=N&after=ID` | every stored value, hidden columns included |
-//! | `POST lists/{list}/items`, `POST lists/{list}/items/{id}` | a person creates or edits: `{"fields": {…}, "person": 12}` |
-//! | `DELETE lists/{list}/items/{id}` | a person deletes |
+//! Under `/_sim/`, JSON, without token and cost: what the service was asked, faults, permissions, and everything
+//! that people do in lists (items, columns, approval, permissions of single items, recycle bin). The table of all
+//! of them is at the head of `src/control.rs`.
 
 mod batch;
 mod builtin;
@@ -77,25 +68,32 @@ mod options;
 mod page;
 mod pages;
 mod permission;
+mod person;
 mod query;
 mod quota;
 mod random;
+mod raw;
+mod recycle;
 mod reply;
 mod route;
 pub mod server;
 mod show;
 mod site;
 mod sites;
+mod state;
+pub mod state_file;
 mod strike;
 mod tenant;
 mod token;
 mod typing;
 mod usage;
+mod visibility;
 
 pub use fault::{FaultKind, FaultRule};
 pub use guid::Guid;
 pub use message::{Answer, Fate, Headers, Method, Request, Response};
-pub use options::{Behaviour, Client, Options, Profile, QuotaModel, Role};
+pub use options::{Behaviour, Client, LookupOverflow, Options, Profile, QuotaModel, Role, UnseenInDelta};
 pub use quota::Limits;
 pub use route::Operation;
+pub use state::StateError;
 pub use tenant::Tenant;

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::cell::{Cell, IndexKey};
 use crate::column::Column;
 use crate::guid::Guid;
 use crate::options::Behaviour;
+use crate::recycle::Binned;
+use crate::visibility::Approval;
 
 /// Who wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Actor {
     /// An application, by its number in the tenant.
     App(u16),
@@ -17,7 +21,7 @@ pub(crate) enum Actor {
 }
 
 /// An earlier state of an item.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct OldVersion {
     pub(crate) label: u32,
     pub(crate) modified: i64,
@@ -26,7 +30,7 @@ pub(crate) struct OldVersion {
 }
 
 /// An item of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Item {
     pub(crate) id: u32,
     pub(crate) guid: Guid,
@@ -44,6 +48,12 @@ pub(crate) struct Item {
     pub(crate) history: Vec<OldVersion>,
     /// The list's change number at the last write.
     pub(crate) change: u64,
+    /// Matters only while the list asks for approval.
+    pub(crate) approval: Approval,
+    /// Permissions of its own keep the item from applications.
+    pub(crate) restricted: bool,
+    /// Whether files hang on it.
+    pub(crate) attachments: bool,
 }
 
 impl Item {
@@ -71,11 +81,13 @@ pub(crate) struct Duplicate(pub(crate) String);
 pub(crate) struct Writing<'a> {
     pub(crate) now: i64,
     pub(crate) actor: Actor,
+    /// What is written needs no approval, because the writer could give it.
+    pub(crate) may_approve: bool,
     pub(crate) behaviour: &'a Behaviour,
 }
 
 /// A list.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct List {
     pub(crate) id: Guid,
     /// The site's number in the tenant.
@@ -106,6 +118,12 @@ pub(crate) struct List {
     pub(crate) change: u64,
     /// Which item changed last at which number; one entry per item, deleted ones included.
     pub(crate) changes: BTreeMap<u64, u32>,
+    /// What is written waits for a person's approval.
+    pub(crate) moderated: bool,
+    /// Deleted items that can be restored.
+    pub(crate) bin: BTreeMap<u32, Binned>,
+    /// Made anew from the items where a list is read from a file.
+    #[serde(skip)]
     indexes: BTreeMap<u16, BTreeSet<(IndexKey, u32)>>,
 }
 
@@ -144,6 +162,8 @@ impl List {
             next_item: 1,
             change: 0,
             changes: BTreeMap::new(),
+            moderated: false,
+            bin: BTreeMap::new(),
             indexes: BTreeMap::new(),
         }
     }
@@ -190,6 +210,15 @@ impl List {
         self.indexes.insert(slot, index);
     }
 
+    /// Builds the index of every indexed column.
+    pub(crate) fn build_indexes(&mut self) {
+        let indexed = self.columns.iter().filter(|column| column.indexed);
+        let slots: Vec<u16> = indexed.map(|column| column.slot).collect();
+        for slot in slots {
+            self.build_index(slot);
+        }
+    }
+
     pub(crate) fn drop_index(&mut self, slot: u16) {
         self.indexes.remove(&slot);
     }
@@ -207,7 +236,8 @@ impl List {
     /// Removes a column's values everywhere (history included) together with its index.
     pub(crate) fn forget_slot(&mut self, slot: u16) {
         self.indexes.remove(&slot);
-        for item in self.items.values_mut() {
+        let binned = self.bin.values_mut().map(|binned| &mut binned.item);
+        for item in self.items.values_mut().chain(binned) {
             item.cells.retain(|(key, _)| *key != slot);
             for old in &mut item.history {
                 old.cells.retain(|(key, _)| *key != slot);
@@ -215,7 +245,7 @@ impl List {
         }
     }
 
-    fn check_unique(
+    pub(crate) fn check_unique(
         &self,
         own: Option<u32>,
         changes: &Changes,
@@ -246,7 +276,7 @@ impl List {
         Ok(())
     }
 
-    fn index_change(&mut self, id: u32, slot: u16, old: Option<&Cell>, new: Option<&Cell>) {
+    pub(crate) fn index_change(&mut self, id: u32, slot: u16, old: Option<&Cell>, new: Option<&Cell>) {
         let Some(index) = self.indexes.get_mut(&slot) else {
             return;
         };
@@ -258,7 +288,8 @@ impl List {
         }
     }
 
-    fn mark_change(&mut self, id: u32, before: Option<u64>) -> u64 {
+    /// Gives the item the list's next change number; `before` is the number it had.
+    pub(crate) fn mark_change(&mut self, id: u32, before: Option<u64>) -> u64 {
         if let Some(before) = before {
             self.changes.remove(&before);
         }
@@ -301,6 +332,9 @@ impl List {
             cells,
             history: Vec::new(),
             change,
+            approval: self.approval_of_write(writing),
+            restricted: false,
+            attachments: false,
         };
         self.items.insert(id, item);
         Ok(id)
@@ -344,21 +378,10 @@ impl List {
         item.counter += 1;
         item.modified = writing.now;
         item.editor = writing.actor;
+        item.approval = self.approval_of_write(writing);
         item.change = self.mark_change(id, Some(item.change));
         self.items.insert(id, item);
         Ok(true)
-    }
-
-    /// Deletes an item; `false` where there is none. Its id stays in the changes as a deletion.
-    pub(crate) fn remove(&mut self, id: u32) -> bool {
-        let Some(item) = self.items.remove(&id) else {
-            return false;
-        };
-        for (slot, cell) in &item.cells {
-            self.index_change(id, *slot, Some(cell), None);
-        }
-        self.mark_change(id, Some(item.change));
-        true
     }
 }
 
@@ -390,6 +413,7 @@ mod tests {
         Writing {
             now: 10,
             actor: Actor::App(0),
+            may_approve: false,
             behaviour,
         }
     }
@@ -430,9 +454,9 @@ mod tests {
         list.update(1, vec![(100, None)], writing(&behaviour)).unwrap();
         assert!(list.index(100).unwrap().is_empty());
         list.update(1, key("c"), writing(&behaviour)).unwrap();
-        assert!(list.remove(1));
+        assert!(list.recycle(1, 0, Actor::App(0)));
         assert!(list.index(100).unwrap().is_empty());
-        assert!(!list.remove(1));
+        assert!(!list.recycle(1, 0, Actor::App(0)));
     }
 
     #[test]
@@ -451,7 +475,7 @@ mod tests {
         let item = &list.items[&1];
         assert_eq!((item.counter, item.label, item.history.len()), (3, 3, 1));
         assert_eq!(list.changes.values().copied().collect::<Vec<_>>(), [2, 1]);
-        list.remove(2);
+        list.recycle(2, 0, Actor::App(0));
         assert_eq!(list.changes.values().copied().collect::<Vec<_>>(), [1, 2]);
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -66,7 +67,7 @@ EXAMPLES
 ";
 
 /// Simulates Microsoft Graph for SharePoint lists: Graph at /v1.0, tokens at /{tenant}/oauth2/v2.0/token, controls
-/// at /_sim/, a page for people at /. Holds everything in memory.
+/// at /_sim/, a page for people at /. Holds everything in memory, and in a file with --state.
 #[derive(Parser)]
 #[command(name = "graph-sim", version, after_long_help = FAULT_HELP)]
 struct Arguments {
@@ -110,6 +111,10 @@ struct Arguments {
     /// {"duplicate": [400, "invalidRequest"], "versions_kept": 0}.
     #[arg(long, value_name = "JSON", value_parser = Behaviour::parse, default_value = "{}")]
     behaviour: Behaviour,
+    /// A file that keeps the tenant: read at the start where it exists, written at a clean stop and on
+    /// POST /_sim/state/save. Access tokens, fault rules and recent requests are not kept.
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
     /// Life of a token in seconds.
     #[arg(long, default_value_t = 3_599, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(1..))]
     token_seconds: i64,
@@ -157,7 +162,12 @@ impl Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let listen = arguments.listen;
-    let tenant = Tenant::new(arguments.options()).map_err(anyhow::Error::msg)?;
+    let state = arguments.state.clone();
+    let options = arguments.options();
+    let tenant = match state {
+        Some(path) => syncbridge_graph_sim::state_file::open(&path, options)?,
+        None => Tenant::new(options).map_err(anyhow::Error::msg)?,
+    };
     // The signals are caught before anybody is told that the program is ready.
     let mut terminate = signal(SignalKind::terminate()).context("catching SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catching SIGINT")?;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono_tz::Tz;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultRule;
 
@@ -18,7 +18,8 @@ pub enum Profile {
 }
 
 /// How the service measures a quota; the documentation does not say which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum QuotaModel {
     /// Windows aligned to the clock; a new one begins empty.
     Fixed,
@@ -87,6 +88,26 @@ impl Role {
     }
 }
 
+/// What the changes of a list say about an item that the application may not see (any more).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UnseenInDelta {
+    /// Nothing.
+    Silent,
+    /// That it was deleted.
+    Deleted,
+}
+
+/// What a collection leaves out where it would show more lookup columns than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LookupOverflow {
+    /// Those beyond the limit.
+    Rest,
+    /// Every lookup column.
+    All,
+}
+
 /// Behaviours that public evidence does not settle. The defaults are the likeliest readings; a simulation draws
 /// them from its seed, because correctness may not depend on any of them.
 #[derive(Clone, Debug, Deserialize)]
@@ -126,8 +147,19 @@ pub struct Behaviour {
     pub list_view_threshold: usize,
     /// How many lookup-like columns a collection shows before it drops the others.
     pub lookup_limit: usize,
+    /// Which lookup-like columns are dropped above the limit.
+    pub lookup_overflow: LookupOverflow,
+    /// `Author`, `Editor`, `AppAuthor` and `AppEditor` count as lookup-like columns where they are shown.
+    pub builtin_lookups_count: bool,
     /// How many columns of a list may be indexed.
     pub index_limit: usize,
+    /// What delta says of an item that waits for approval or has permissions of its own.
+    pub unseen_in_delta: UnseenInDelta,
+    /// Approving, rejecting and unapproving raise the item's counter and make the person its editor.
+    pub approval_is_a_write: bool,
+    /// A list restored from the recycle bin comes back this many writes of each item earlier (counters and, where
+    /// versions were kept, values).
+    pub restored_list_writes_back: u32,
 }
 
 impl Default for Behaviour {
@@ -150,7 +182,12 @@ impl Default for Behaviour {
             largest_page: 5_000,
             list_view_threshold: 5_000,
             lookup_limit: 12,
+            lookup_overflow: LookupOverflow::Rest,
+            builtin_lookups_count: false,
             index_limit: 20,
+            unseen_in_delta: UnseenInDelta::Silent,
+            approval_is_a_write: true,
+            restored_list_writes_back: 0,
         }
     }
 }

@@ -51,15 +51,16 @@ impl Tenant {
         let position = call.query.get("skiptoken").map(read_position).transpose()?;
         let selection = Selection::parse(list, call.query.get("filter"), call.query.get("orderby"))?;
         self.check_index_rule(call, list, &selection)?;
+        let everything = self.sees_everything(call.context.client);
         let found: Vec<&Item> = if selection.is_everything() {
             let from = position.map_or(0, |(_, id)| id.saturating_add(1));
-            list.items
-                .range(from..)
-                .take(top + 1)
-                .map(|(_, item)| item)
-                .collect()
+            let items = list.items.range(from..).map(|(_, item)| item);
+            let seen = items.filter(|item| list.shows(item, everything));
+            seen.take(top + 1).collect()
         } else {
-            selection.items(list, position)
+            let mut items = selection.items(list, position);
+            items.retain(|item| list.shows(item, everything));
+            items
         };
         let show = self.showing(list, call.context.base)?;
         let keep = kept_properties(call.query.select(), &expand);

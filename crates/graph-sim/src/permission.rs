@@ -66,12 +66,7 @@ impl Tenant {
             .apps
             .get(usize::from(call.context.client))
             .map_or("", String::as_str);
-        let given = self
-            .permissions
-            .clients
-            .get(client)
-            .and_then(|role| Role::parse(role));
-        let role = given.unwrap_or(self.options.default_role);
+        let role = self.role(call.context.client);
         let needed = match call.operation {
             operation if operation.writes_item() => Role::Write,
             operation if operation.writes() => Role::Manage,

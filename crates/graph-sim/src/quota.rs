@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
 use crate::options::QuotaModel;
 
 /// The limits that a licence count buys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Per application and tenant in one minute.
     pub minute: u64,
@@ -36,9 +39,28 @@ impl Limits {
 
 const SLOTS: usize = 60;
 
+/// An array of this length as serde cannot do it by itself.
+mod slots {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::SLOTS;
+
+    pub(super) fn serialize<S: Serializer>(slots: &[u64; SLOTS], serializer: S) -> Result<S::Ok, S::Error> {
+        slots.as_slice().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u64; SLOTS], D::Error> {
+        let slots = Vec::<u64>::deserialize(deserializer)?;
+        slots
+            .try_into()
+            .map_err(|_| D::Error::custom("a window has sixty slots"))
+    }
+}
+
 /// One measured window. Times are Unix milliseconds and never run backwards inside (an earlier one counts as the
 /// latest seen).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Window {
     model: QuotaModel,
     limit: u64,
@@ -48,6 +70,7 @@ pub(crate) struct Window {
     used: u64,
     start: i64,
     /// Sliding: units per sixtieth of the window.
+    #[serde(with = "slots")]
     slots: [u64; SLOTS],
     /// Bucket: what is left, possibly a debt.
     left: f64,
@@ -178,7 +201,7 @@ impl Window {
 }
 
 /// Every window of a tenant.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Quotas {
     model: QuotaModel,
     limits: Limits,
@@ -214,6 +237,27 @@ impl Quotas {
         let own = self.own(client);
         let (minute, day) = (own[0].charge(units, now), own[1].charge(units, now));
         [minute, day, self.tenant.charge(units, now)]
+    }
+
+    /// Whether these windows measure the same limits in the same way.
+    pub(crate) fn measures_like(&self, other: &Self) -> bool {
+        self.model == other.model && self.limits == other.limits
+    }
+
+    /// Every window with its limit, what is spent of it, and the seconds until it is as good as new.
+    pub(crate) fn json(&mut self, names: &[String], now: i64) -> Value {
+        fn one(window: &mut Window, now: i64) -> Value {
+            let spent = window.spent(now);
+            let reset = seconds_up(window.reset());
+            json!({ "limit": window.limit, "spent": spent, "resetSeconds": reset })
+        }
+        let mut clients = Map::new();
+        for (number, [minute, day]) in &mut self.clients {
+            let name = names.get(usize::from(*number)).cloned().unwrap_or_default();
+            let windows = json!({ "minute": one(minute, now), "day": one(day, now) });
+            clients.insert(name, windows);
+        }
+        json!({ "model": self.model, "tenant": one(&mut self.tenant, now), "clients": clients })
     }
 
     /// The rate headers of an application, where they are due.

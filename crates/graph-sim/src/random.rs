@@ -1,9 +1,11 @@
 //! Seeded randomness: the only kind the simulator has, so that one seed always tells one story.
 
+use serde::{Deserialize, Serialize};
+
 use crate::guid::Guid;
 
 /// A splitmix64 generator. Separate streams (ids, faults, orders) keep one from disturbing another.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Random {
     state: u64,
 }

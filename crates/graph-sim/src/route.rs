@@ -1,6 +1,7 @@
 //! From a request target to the resource it names.
 
 use percent_encoding::percent_decode_str;
+use serde::{Deserialize, Serialize};
 
 use crate::message::Method;
 use crate::reply::GraphError;
@@ -38,7 +39,8 @@ pub(crate) enum Resource {
 }
 
 /// The kinds of request the simulator counts and faults can be aimed at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// A token request.
     Token,

@@ -69,7 +69,8 @@ impl Server {
     /// Serves until `stop` is done, then lets open connections end for a short while.
     ///
     /// # Errors
-    /// None at present: failing to accept one connection does not end the others.
+    /// The state of the tenant is kept in a file and could not be written at the end. Failing to accept one
+    /// connection does not end the others.
     pub async fn serve(self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
         let (stopping, stopped) = watch::channel(false);
         let mut connections = JoinSet::new();
@@ -92,7 +93,9 @@ impl Server {
         let _ = stopping.send(true);
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
-        Ok(())
+        with_tenant(&self.tenant, Tenant::keep)
+            .map(|_| ())
+            .map_err(std::io::Error::other)
     }
 }
 

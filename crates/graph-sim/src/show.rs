@@ -12,7 +12,7 @@ use crate::facet::Kind;
 use crate::guid::Guid;
 use crate::list::{Actor, Item, List, find};
 use crate::object::{Json, Object, array};
-use crate::options::Behaviour;
+use crate::options::{Behaviour, LookupOverflow};
 use crate::reply::timestamp;
 use crate::site::Site;
 
@@ -281,18 +281,17 @@ impl Show<'_> {
                 for key in BUILT_IN_KEYS {
                     self.put_built_in(&mut map, item, key);
                 }
-                // Over the limit, a collection silently loses lookup columns; a single item does not.
-                let mut room = if page {
-                    self.behaviour.lookup_limit
-                } else {
-                    usize::MAX
+                if self.list.moderated {
+                    self.put_built_in(&mut map, item, MODERATION_STATUS);
+                }
+                let shown = || {
+                    let columns = self.list.columns.iter();
+                    columns.filter(|column| !column.builtin && !column.hidden)
                 };
-                for column in self
-                    .list
-                    .columns
-                    .iter()
-                    .filter(|column| !column.builtin && !column.hidden)
-                {
+                let mut room = self.lookup_room(page, BUILT_IN_LOOKUPS.len(), || {
+                    shown().filter(|column| column.kind.is_lookup()).count()
+                });
+                for column in shown() {
                     if column.kind.is_lookup() {
                         if room == 0 {
                             continue;
@@ -307,20 +306,45 @@ impl Show<'_> {
         map.finish()
     }
 
-    fn put_named(&self, map: &mut Object<'_>, item: &Item, names: &[String], page: bool) {
-        let mut room = if page {
-            self.behaviour.lookup_limit
+    /// How many lookup columns an answer has room for. Over the limit, a collection silently loses lookup
+    /// columns; a single item does not. `built_in` and `own` count the lookup columns wanted.
+    fn lookup_room(&self, page: bool, built_in: usize, own: impl Fn() -> usize) -> usize {
+        if !page {
+            return usize::MAX;
+        }
+        let counted = if self.behaviour.builtin_lookups_count {
+            built_in
         } else {
-            usize::MAX
+            0
         };
+        let room = self.behaviour.lookup_limit.saturating_sub(counted);
+        match self.behaviour.lookup_overflow {
+            LookupOverflow::All if own() > room => 0,
+            _ => room,
+        }
+    }
+
+    /// The column that a name in `$select` means.
+    fn named_column(&self, name: &str) -> Option<&Column> {
+        let base = name.strip_suffix("LookupId");
+        let column = self.list.column(name);
+        column.or_else(|| self.list.column(base?))
+    }
+
+    fn put_named(&self, map: &mut Object<'_>, item: &Item, names: &[String], page: bool) {
+        let counted = |name: &&String| BUILT_IN_LOOKUPS.contains(&name.trim_end_matches("LookupId"));
+        let built_in = names.iter().filter(counted).count();
+        let mut room = self.lookup_room(page, built_in, || {
+            let columns = names.iter().filter_map(|name| self.named_column(name));
+            columns
+                .filter(|column| !column.builtin && column.kind.is_lookup())
+                .count()
+        });
         for name in names {
             if self.put_built_in(map, item, name) {
                 continue;
             }
-            let base = name
-                .strip_suffix("LookupId")
-                .and_then(|base| self.list.column(base));
-            let Some(column) = self.list.column(name).or(base) else {
+            let Some(column) = self.named_column(name) else {
                 continue;
             };
             if column.kind.is_lookup() {
@@ -366,7 +390,8 @@ impl Show<'_> {
                 }
             }
             "_UIVersionString" => map.put(key, format!("{}.0", item.label)),
-            "Attachments" => map.put(key, false),
+            "Attachments" => map.put(key, item.attachments),
+            MODERATION_STATUS => map.put(key, item.approval.number()),
             "ItemChildCount" | "FolderChildCount" => map.put(key, "0"),
             "Edit"
             | "_ComplianceFlags"
@@ -408,7 +433,7 @@ impl Show<'_> {
     }
 
     /// The text that a lookup shows for an id.
-    fn behind(&self, column: &Column, id: u32) -> Option<String> {
+    pub(crate) fn behind(&self, column: &Column, id: u32) -> Option<String> {
         match &column.kind {
             Kind::Person(_) => Some(format!("Person {id}")),
             Kind::Lookup(lookup) => {
@@ -434,8 +459,13 @@ impl Show<'_> {
 
     /// Every value with its column's name, hidden ones included: the simulator's own view, not Graph's.
     pub(crate) fn raw_fields(&self, item: &Item) -> Map<String, Value> {
+        self.raw_cells(&item.cells)
+    }
+
+    /// [`Show::raw_fields`] of the cells of any version.
+    pub(crate) fn raw_cells(&self, cells: &[(u16, Cell)]) -> Map<String, Value> {
         let mut map = Map::new();
-        for (slot, cell) in &item.cells {
+        for (slot, cell) in cells {
             if let Some(column) = self.list.columns.iter().find(|column| column.slot == *slot) {
                 put(&mut map, &column.name, plain_json(cell));
             }
@@ -450,6 +480,14 @@ impl Show<'_> {
             self.put_cell(&mut map, column, find(cells, column.slot), false);
         }
         map.finish()
+    }
+
+    /// The name under which people see a writer.
+    pub(crate) fn actor_name(&self, actor: Actor) -> String {
+        match actor {
+            Actor::App(number) => self.app_id(number).to_owned(),
+            Actor::Person(id) => format!("Person {id}"),
+        }
     }
 
     /// Who made a version.
@@ -470,6 +508,12 @@ fn plain_json(cell: &Cell) -> Value {
         Cell::Lookups(ids) => ids.iter().map(|id| Value::from(*id)).collect(),
     }
 }
+
+/// Where an item stands in a list that asks for approval.
+const MODERATION_STATUS: &str = "_ModerationStatus";
+
+/// The built-in columns that count as lookups, where the behaviour says that any do.
+const BUILT_IN_LOOKUPS: [&str; 4] = ["Author", "Editor", "AppAuthor", "AppEditor"];
 
 /// The keys that an item of a generic list shows without being asked.
 const BUILT_IN_KEYS: [&str; 20] = [

@@ -58,6 +58,11 @@ impl Site {
         }
     }
 
+    /// The name that options give it: empty for the root.
+    pub(crate) fn option_name(&self) -> &str {
+        if self.path.is_empty() { "" } else { &self.name }
+    }
+
     /// The composite id, with plain commas.
     pub(crate) fn id(&self) -> &str {
         &self.id

@@ -196,9 +196,11 @@ impl Tenant {
             } else {
                 let nested = entry.expand.iter().find(|nested| nested.name == "fields");
                 let top = entry.top.unwrap_or(self.options.behaviour.default_page);
+                let everything = self.sees_everything(call.context.client);
                 let items = list
                     .items
                     .values()
+                    .filter(|item| list.shows(item, everything))
                     .take(top.min(self.options.behaviour.largest_page))
                     .map(|item| {
                         let wanted = nested.map(|nested| match &nested.select {
@@ -229,7 +231,13 @@ impl Tenant {
         Ok(Reply::json(200, Value::Object(map)))
     }
 
-    fn check_display_name(&self, site: usize, name: &str, own: Option<Guid>) -> Result<(), GraphError> {
+    /// Refuses an empty name, and one that another list of the site has.
+    pub(crate) fn check_display_name(
+        &self,
+        site: usize,
+        name: &str,
+        own: Option<Guid>,
+    ) -> Result<(), GraphError> {
         if name.trim().is_empty() {
             return Err(wrong_text("displayName"));
         }
@@ -276,10 +284,27 @@ impl Tenant {
             return Err(GraphError::method());
         };
         let number = self.find_site(site)?;
-        let body = object(call)?;
+        let by = call.context.actor();
+        let id = self.new_list(number, object(call)?, by, call.context.now.timestamp_millis())?;
+        let show = self.showing(self.list(id)?, call.context.base)?;
+        let mut map = show.list_json(Spelling::Bare);
+        let context = self.lists_context(number, call.context.base, "/$entity");
+        map.insert("@odata.context".to_owned(), Value::from(context));
+        let location = format!("{}/v1.0/{}", call.context.base, show.list_path(true));
+        Ok(Reply::json(201, Value::Object(map)).with_header("Location", location))
+    }
+
+    /// Makes a list that a body describes in the site of this number.
+    pub(crate) fn new_list(
+        &mut self,
+        site: usize,
+        body: &Map<String, Value>,
+        by: Actor,
+        now_millis: i64,
+    ) -> Result<Guid, GraphError> {
         only_keys(body, &["displayName", "description", "columns", "list"])?;
         let display = label(body, "displayName")?.ok_or_else(|| wrong_text("displayName"))?;
-        self.check_display_name(number, &display, None)?;
+        self.check_display_name(site, &display, None)?;
         if let Some(facet) = body.get("list") {
             let facet = facet
                 .as_object()
@@ -294,11 +319,9 @@ impl Tenant {
                 ));
             }
         }
-        let name = self.list_name(number, &display);
+        let name = self.list_name(site, &display);
         let (id, folder) = (self.ids.guid(), self.ids.guid());
-        let author = Actor::App(call.context.client);
-        let millis = call.context.now.timestamp_millis();
-        let mut list = List::new(id, number, self.next_order, name, display, millis, author, folder);
+        let mut list = List::new(id, site, self.next_order, name, display, now_millis, by, folder);
         list.description = label(body, "description")?.unwrap_or_default();
         match body.get("columns") {
             None => {}
@@ -310,13 +333,8 @@ impl Tenant {
             Some(_) => return Err(GraphError::invalid("'columns' must be an array.")),
         }
         self.next_order += 1;
-        let show = self.showing(&list, call.context.base)?;
-        let mut map = show.list_json(Spelling::Bare);
-        let context = self.lists_context(number, call.context.base, "/$entity");
-        map.insert("@odata.context".to_owned(), Value::from(context));
-        let location = format!("{}/v1.0/{}", call.context.base, show.list_path(true));
         self.lists.insert(id, list);
-        Ok(Reply::json(201, Value::Object(map)).with_header("Location", location))
+        Ok(id)
     }
 
     /// Adds a column that a body describes and answers its number in the list.
@@ -370,9 +388,25 @@ impl Tenant {
         let body = object(call)?;
         only_keys(body, &["displayName", "description"])?;
         let (id, site) = self.call_list(call).map(|list| (list.id, list.site))?;
+        self.relabel_list(id, body, call.context.actor(), call.context.now.timestamp())?;
+        let list = self.list(id)?;
+        let mut map = self.showing(list, call.context.base)?.list_json(Spelling::Quoted);
+        let context = self.lists_context(site, call.context.base, "/$entity");
+        map.insert("@odata.context".to_owned(), Value::from(context));
+        Ok(Reply::json(200, Value::Object(map)))
+    }
+
+    /// Gives a list the display name and the description that a body holds.
+    pub(crate) fn relabel_list(
+        &mut self,
+        id: Guid,
+        body: &Map<String, Value>,
+        by: Actor,
+        now: i64,
+    ) -> Result<(), GraphError> {
         let display = label(body, "displayName")?;
         if let Some(display) = &display {
-            self.check_display_name(site, display, Some(id))?;
+            self.check_display_name(self.list(id)?.site, display, Some(id))?;
         }
         let description = label(body, "description")?;
         let list = self.list_mut(id)?;
@@ -382,27 +416,23 @@ impl Tenant {
         if let Some(description) = description {
             list.description = description;
         }
-        list.touch(call);
-        let list = self.list(id)?;
-        let mut map = self.showing(list, call.context.base)?.list_json(Spelling::Quoted);
-        let context = self.lists_context(site, call.context.base, "/$entity");
-        map.insert("@odata.context".to_owned(), Value::from(context));
-        Ok(Reply::json(200, Value::Object(map)))
+        list.touch(by, now);
+        Ok(())
     }
 
     pub(crate) fn delete_list(&mut self, call: &Call<'_>) -> Outcome {
         let id = self.call_list(call)?.id;
-        self.lists.remove(&id);
+        self.recycle_list(id, call.context.now.timestamp(), call.context.actor());
         Ok(Reply::empty(204))
     }
 }
 
 impl List {
     /// Notes that the list's own definition changed.
-    pub(crate) fn touch(&mut self, call: &Call<'_>) {
+    pub(crate) fn touch(&mut self, by: Actor, now: i64) {
         self.counter += 1;
-        self.modified = call.context.now.timestamp();
-        self.editor = Some(Actor::App(call.context.client));
+        self.modified = now;
+        self.editor = Some(by);
     }
 }
 

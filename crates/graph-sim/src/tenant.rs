@@ -11,17 +11,19 @@ use serde_json::Value;
 use crate::exchange::Incoming;
 use crate::fault::{Fault, FaultRule, Faults};
 use crate::guid::Guid;
-use crate::list::List;
+use crate::list::{Actor, List};
 use crate::message::{Answer, Fate, Headers, Request, Response};
 use crate::options::Options;
 use crate::permission::Permissions;
 use crate::query::Query;
 use crate::quota::Quotas;
 use crate::random::Random;
+use crate::recycle::BinnedList;
 use crate::reply::{GraphError, Reply};
 use crate::route::{Operation, Resource, SiteName};
 use crate::show::Show;
 use crate::site::Site;
+use crate::state::Keeper;
 use crate::usage::{Seen, Tag, Usage};
 
 /// An issued token.
@@ -39,6 +41,8 @@ pub struct Tenant {
     pub(crate) directory: Guid,
     pub(crate) sites: Vec<Site>,
     pub(crate) lists: BTreeMap<Guid, List>,
+    /// Deleted lists that can be restored.
+    pub(crate) binned_lists: BTreeMap<Guid, BinnedList>,
     pub(crate) next_order: u64,
     /// Application ids by their numbers.
     pub(crate) apps: Vec<String>,
@@ -49,6 +53,8 @@ pub struct Tenant {
     pub(crate) quotas: Quotas,
     pub(crate) ids: Random,
     pub(crate) order: Random,
+    /// Writes the tenant's state where it is kept; absent where it is not.
+    pub(crate) keeper: Option<Keeper>,
     pending: BTreeMap<u64, Request>,
     next_ticket: u64,
 }
@@ -59,6 +65,13 @@ pub(crate) struct Context<'a> {
     pub(crate) client: u16,
     pub(crate) base: &'a str,
     pub(crate) now: DateTime<Utc>,
+}
+
+impl Context<'_> {
+    /// The application as a writer.
+    pub(crate) const fn actor(&self) -> Actor {
+        Actor::App(self.client)
+    }
 }
 
 /// An understood request.
@@ -118,6 +131,7 @@ impl Tenant {
             directory: ids.guid(),
             sites,
             lists: BTreeMap::new(),
+            binned_lists: BTreeMap::new(),
             next_order: 0,
             apps: options.clients.iter().map(|client| client.id.clone()).collect(),
             tokens: BTreeMap::new(),
@@ -127,6 +141,7 @@ impl Tenant {
             quotas: Quotas::new(options.quota, options.licenses),
             order: Random::stream(options.seed, "order"),
             ids,
+            keeper: None,
             pending: BTreeMap::new(),
             next_ticket: 1,
             options,

@@ -201,7 +201,9 @@ impl Tenant {
             let text = "The scope is not valid: client credential flows need one resource with '/.default'.";
             return Err(refuse(400, "invalid_scope", 1_002_012, text));
         }
-        Ok(client)
+        // A tenant from a file may number its applications in another order than the options.
+        let known = self.apps.iter().position(|app| app.eq_ignore_ascii_case(id));
+        Ok(known.unwrap_or(client))
     }
 
     /// The application whose token the request carries.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::guid::Guid;
@@ -23,7 +24,7 @@ const TAGS: [&str; 10] = [
 ];
 
 /// Why a request was made, read from its `client-request-id`: a version-8 UUID whose first byte is the tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct Tag(u8);
 
 impl Tag {
@@ -44,7 +45,7 @@ impl Tag {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct Sum {
     requests: u64,
     units: u64,
@@ -67,9 +68,10 @@ impl Sum {
 }
 
 /// Sums of one application, or of all.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Account {
     total: Sum,
+    #[serde(with = "pairs")]
     cells: BTreeMap<(Operation, Tag), Sum>,
     throttled: u64,
     creates: u64,
@@ -132,13 +134,35 @@ pub(crate) struct Seen {
     pub(crate) fault: Option<&'static str>,
 }
 
-/// All accounts and the recent requests.
-#[derive(Debug)]
+/// All accounts and the recent requests. A file keeps the accounts only.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Usage {
     all: Account,
     clients: BTreeMap<u16, Account>,
+    #[serde(skip)]
     recent: VecDeque<Seen>,
+    #[serde(skip)]
     remembered: usize,
+}
+
+/// A map whose keys are no texts, as a list of pairs.
+mod pairs {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::{Operation, Sum, Tag};
+
+    type Cells = BTreeMap<(Operation, Tag), Sum>;
+
+    pub(super) fn serialize<S: Serializer>(cells: &Cells, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(cells)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cells, D::Error> {
+        let pairs = Vec::<((Operation, Tag), Sum)>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().collect())
+    }
 }
 
 impl Usage {
@@ -180,6 +204,15 @@ impl Usage {
                 Operation::Delete => account.deletes += 1,
                 _ => {}
             }
+        }
+    }
+
+    /// These accounts with the memory for recent requests of a new start.
+    pub(crate) fn continued(self, fresh: Self) -> Self {
+        Self {
+            all: self.all,
+            clients: self.clients,
+            ..fresh
         }
     }
 

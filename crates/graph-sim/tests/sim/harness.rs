@@ -33,15 +33,24 @@ impl Sim {
 
     pub(crate) fn with(options: Options) -> Self {
         let client = options.clients[0].clone();
-        let mut tenant = Tenant::new(options).unwrap();
-        let now: DateTime<Utc> = "2026-06-03T15:07:35Z".parse().unwrap();
-        let answer = tenant.handle(token_request(&client.id, &client.secret), now);
-        let body = answer.response.json().unwrap();
-        let token = body["access_token"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no token: {body}"))
-            .to_owned();
+        let tenant = Tenant::new(options).unwrap();
+        let now = "2026-06-03T15:07:35Z".parse().unwrap();
+        Self::resumed_as(tenant, now, &client.id, &client.secret)
+    }
+
+    /// A tenant that exists already, with the default client.
+    pub(crate) fn resumed(tenant: Tenant, now: DateTime<Utc>) -> Self {
+        Self::resumed_as(tenant, now, "sim-client", "sim-secret")
+    }
+
+    pub(crate) fn resumed_as(mut tenant: Tenant, now: DateTime<Utc>, id: &str, secret: &str) -> Self {
+        let token = token_of(&mut tenant, now, id, secret);
         Self { tenant, now, token }
+    }
+
+    /// Asks for another token.
+    pub(crate) fn renew(&mut self) {
+        self.token = token_of(&mut self.tenant, self.now, "sim-client", "sim-secret");
     }
 
     pub(crate) fn faults(&mut self, rules: &[&str]) {
@@ -100,6 +109,46 @@ impl Sim {
             .response
     }
 
+    /// Lets a person do something that must succeed, and answers what the control says.
+    pub(crate) fn act(&mut self, method: &str, path: &str, body: Value) -> Value {
+        let response = self.control(method, path, body);
+        let answer = response.json().unwrap_or_default();
+        assert!(
+            response.status < 300,
+            "{method} {path}: {} {answer}",
+            response.status
+        );
+        answer
+    }
+
+    /// Ids of the items that the application finds in the collection.
+    pub(crate) fn ids(&mut self, list: &str) -> Vec<String> {
+        let body = self.read(&format!("{list}/items?$top=5000"));
+        let items = body["value"].as_array().unwrap().iter();
+        items
+            .map(|item| item["id"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Follows changes to the delta link; answers (id, deleted) in order and the link's path.
+    pub(crate) fn changes(&mut self, path: &str) -> (Vec<(String, bool)>, String) {
+        let mut seen = Vec::new();
+        let mut path = path.to_owned();
+        loop {
+            let body = self.read(&path);
+            for entry in body["value"].as_array().unwrap() {
+                let id = entry["id"].as_str().unwrap().to_owned();
+                seen.push((id, entry.get("deleted").is_some()));
+            }
+            let done = body["@odata.deltaLink"].as_str();
+            let link = done.or_else(|| body["@odata.nextLink"].as_str()).unwrap();
+            path = link.split_once("graph.microsoft.com").unwrap().1.to_owned();
+            if done.is_some() {
+                return (seen, path);
+            }
+        }
+    }
+
     /// How many items a list holds, by the simulator's own count.
     pub(crate) fn count(&mut self, list: &str) -> u64 {
         let id = list.rsplit('/').next().unwrap().to_owned();
@@ -122,6 +171,16 @@ pub(crate) fn request(method: &str, path: &str, body: &Value) -> Request {
     } else {
         request.json(body)
     }
+}
+
+fn token_of(tenant: &mut Tenant, now: DateTime<Utc>, id: &str, secret: &str) -> String {
+    let body = tenant
+        .handle(token_request(id, secret), now)
+        .response
+        .json()
+        .unwrap();
+    let token = body["access_token"].as_str();
+    token.unwrap_or_else(|| panic!("no token: {body}")).to_owned()
 }
 
 pub(crate) fn token_request(id: &str, secret: &str) -> Request {
