@@ -8,7 +8,10 @@ use anyhow::Context;
 use chrono_tz::Tz;
 use clap::{Parser, ValueEnum};
 use syncbridge_graph_sim::server::Server;
-use syncbridge_graph_sim::{Behaviour, Client, FaultRule, Options, Profile, QuotaModel, Tenant};
+use syncbridge_graph_sim::{
+    Behaviour, Client, ClientCertificate, FaultRule, FederatedCredential, Options, Profile, QuotaModel,
+    Tenant,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether quotas are enforced.
@@ -106,6 +109,16 @@ struct Arguments {
     /// An application and its secret; may be repeated.
     #[arg(long, value_name = "ID:SECRET", value_parser = client, default_values = ["sim-client:sim-secret"])]
     client: Vec<Client>,
+    /// A certificate an application signs assertions with, in PEM form; may be repeated, also for one application.
+    #[arg(long, value_name = "ID=FILE", value_parser = ClientCertificate::parse)]
+    client_certificate: Vec<ClientCertificate>,
+    /// Another issuer whose tokens an application accepts in place of a secret: client=ID,issuer=URL,subject=TEXT,
+    /// key=FILE[,audience=TEXT]. The file holds the issuer's public key in PEM form. May be repeated.
+    #[arg(long, value_name = "SPEC", value_parser = FederatedCredential::parse)]
+    federated_credential: Vec<FederatedCredential>,
+    /// Client id of an identity of the machine: /metadata/identity/oauth2/token gives tokens for it; may be repeated.
+    #[arg(long, value_name = "ID")]
+    managed_identity: Vec<String>,
     /// Behaviours without good evidence, as a JSON object with the names of the library's `Behaviour`, such as
     /// {"duplicate": [400, "invalidRequest"], "versions_kept": 0}.
     #[arg(long, value_name = "JSON", value_parser = Behaviour::parse, default_value = "{}")]
@@ -134,6 +147,9 @@ impl Arguments {
             sites: self.site,
             time_zone: self.site_time_zone,
             clients: self.client,
+            certificates: self.client_certificate,
+            federated: self.federated_credential,
+            managed_identities: self.managed_identity,
             profile: match self.profile {
                 ProfileName::Unlimited => Profile::Unlimited,
                 ProfileName::Documented => Profile::Documented,

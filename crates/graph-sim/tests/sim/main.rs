@@ -8,6 +8,7 @@
     reason = "clippy.toml allows them in test functions; the functions those share are test code as well"
 )]
 
+mod assertion;
 mod auth;
 mod batch;
 mod columns;

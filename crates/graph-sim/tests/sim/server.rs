@@ -151,6 +151,13 @@ fn wrong_arguments_say_what_is_wrong() {
     for (arguments, part) in [
         (&["--fault", "explode"][..], "unknown variant"),
         (&["--client", "nosecret"], "ID:SECRET"),
+        (&["--client-certificate", "nofile"], "ID=FILE"),
+        (&["--client-certificate", "a=/nowhere/c.pem"], "/nowhere/c.pem"),
+        (
+            &["--federated-credential", "client=a,issuer=b,subject=c"],
+            "'key' is missing",
+        ),
+        (&["--federated-credential", "client=a,who=b"], "'who'"),
         (&["--site-time-zone", "Moon/Crater"], "Moon/Crater"),
         (&["--quota", "round"], "fixed"),
         (&["--behaviour", "{\"speed\": 1}"], "unknown field"),
