@@ -2,12 +2,16 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Utc;
 use chrono_tz::Tz;
 use clap::{Parser, ValueEnum};
+use syncbridge_graph_sim::record::Record;
 use syncbridge_graph_sim::server::Server;
+use syncbridge_graph_sim::tls::Tls;
 use syncbridge_graph_sim::{
     Behaviour, Client, ClientCertificate, FaultRule, FederatedCredential, Options, Profile, QuotaModel,
     Tenant,
@@ -65,6 +69,7 @@ FAULTS
 EXAMPLES
   graph-sim --listen 127.0.0.1:8700 --client demo:secret --site demo
   graph-sim --profile documented --quota sliding --fault throttle,on=batch,probability=0.05,retry_after=0.249
+  graph-sim --listen 127.0.0.1:8443 --tls --tls-folder trusted
   graph-sim --fault lost_answer,on=create,every=20 --fault 'refuse,on=create|patch,field=SyncBridgeKey,one_in=100'
 ";
 
@@ -76,6 +81,26 @@ struct Arguments {
     /// Address and port; port 0 takes a free one. The line "listening on http://ADDR" tells when it is ready.
     #[arg(long, default_value = "127.0.0.1:8700", value_name = "ADDR")]
     listen: SocketAddr,
+    /// Serve HTTPS (HTTP/1.1 and HTTP/2) with a certificate of an authority of its own, for graph.microsoft.com,
+    /// login.microsoftonline.com, the host name of the sites, localhost and 127.0.0.1. The line that tells when it is
+    /// ready then begins "listening on https://".
+    #[arg(long)]
+    tls: bool,
+    /// Where ca.pem, the certificate that clients are to trust, is kept from one start to the next.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "graph-sim-tls",
+        requires = "tls"
+    )]
+    tls_folder: PathBuf,
+    /// A further host name or address of the certificate; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Vec<String>,
+    /// Writes every exchange with its bodies into this file, one JSON object a line. For tests: bodies hold what
+    /// people wrote into lists.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Whether quotas are enforced.
     #[arg(long, value_enum, default_value = "unlimited")]
     profile: ProfileName,
@@ -139,6 +164,17 @@ fn client(text: &str) -> Result<Client, String> {
 }
 
 impl Arguments {
+    /// The TLS that was asked for.
+    fn prepare_tls(&self) -> anyhow::Result<Option<Tls>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let mut names = self.tls_name.clone();
+        names.push(self.hostname.clone());
+        let tls = Tls::prepare(&self.tls_folder, &names, Utc::now()).map_err(anyhow::Error::msg)?;
+        Ok(Some(tls))
+    }
+
     fn options(self) -> Options {
         Options {
             seed: self.seed,
@@ -150,6 +186,7 @@ impl Arguments {
             certificates: self.client_certificate,
             federated: self.federated_credential,
             managed_identities: self.managed_identity,
+            secure: self.tls,
             profile: match self.profile {
                 ProfileName::Unlimited => Profile::Unlimited,
                 ProfileName::Documented => Profile::Documented,
@@ -173,15 +210,28 @@ impl Arguments {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let listen = arguments.listen;
+    let tls = arguments.prepare_tls()?;
+    let record = match &arguments.record {
+        Some(file) => Some(Record::begin(file).with_context(|| format!("cannot write {}", file.display()))?),
+        None => None,
+    };
     let tenant = Tenant::new(arguments.options()).map_err(anyhow::Error::msg)?;
     // The signals are caught before anybody is told that the program is ready.
     let mut terminate = signal(SignalKind::terminate()).context("catching SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catching SIGINT")?;
-    let server = Server::bind(listen, tenant)
+    let mut server = Server::bind(listen, tenant)
         .await
         .with_context(|| format!("cannot listen at {listen}: choose another address with --listen"))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        writeln!(std::io::stderr(), "trust {}", tls.authority().display())?;
+        server = server.with_tls(tls);
+    }
+    if let Some(record) = record {
+        server = server.with_record(record);
+    }
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{}", server.address()?)?;
+    writeln!(stdout, "listening on {scheme}://{}", server.address()?)?;
     stdout.flush()?;
     let stop = async move {
         tokio::select! {

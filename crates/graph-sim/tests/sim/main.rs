@@ -22,4 +22,5 @@ mod quota;
 mod server;
 mod shapes;
 mod sites;
+mod tls;
 mod values;
