@@ -6,7 +6,9 @@
 //! [`Tenant::resume`]) and how long it takes. [`server`] adds sockets and the wall clock.
 //!
 //! # What is simulated
-//! Tokens by client secret at `/{tenant}/oauth2/v2.0/token`; under `/v1.0` sites, lists of the template
+//! Tokens at `/{tenant}/oauth2/v2.0/token`, by client secret, by an assertion signed with a registered certificate
+//! or by another issuer's token, each checked as the directory does (numbers of refusals included); a machine's
+//! identities at `/metadata/identity/oauth2/token`; the directory's metadata and instance discovery; under `/v1.0` sites, lists of the template
 //! `genericList`, columns, items with versions, pages, `$filter` and `$orderby` on indexed columns,
 //! `items/delta`, `$batch`. Not simulated: other templates, content types, attachments, views, permissions
 //! through Graph, webhooks, files, the evaluation of formulas. Asking for something else is an error that says so.
@@ -48,18 +50,21 @@
 //! that people do in lists (items, columns, approval, permissions of single items, recycle bin). The table of all
 //! of them is at the head of `src/control.rs`.
 
+mod assertion;
 mod batch;
 mod builtin;
 mod cell;
 mod column;
 mod columns;
 mod control;
+mod credential;
 mod delta;
 mod exchange;
 mod facet;
 mod fault;
 mod filter;
 mod guid;
+mod identity;
 mod items;
 mod list;
 mod message;
@@ -73,6 +78,7 @@ mod query;
 mod quota;
 mod random;
 mod raw;
+pub mod record;
 mod recycle;
 mod reply;
 mod route;
@@ -84,11 +90,13 @@ mod state;
 pub mod state_file;
 mod strike;
 mod tenant;
+pub mod tls;
 mod token;
 mod typing;
 mod usage;
 mod visibility;
 
+pub use credential::{ClientCertificate, FederatedCredential};
 pub use fault::{FaultKind, FaultRule};
 pub use guid::Guid;
 pub use message::{Answer, Fate, Headers, Method, Request, Response};

@@ -6,10 +6,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use chrono::Utc;
 use chrono_tz::Tz;
 use clap::{Parser, ValueEnum};
+use syncbridge_graph_sim::record::Record;
 use syncbridge_graph_sim::server::Server;
-use syncbridge_graph_sim::{Behaviour, Client, FaultRule, Options, Profile, QuotaModel, Tenant};
+use syncbridge_graph_sim::tls::Tls;
+use syncbridge_graph_sim::{
+    Behaviour, Client, ClientCertificate, FaultRule, FederatedCredential, Options, Profile, QuotaModel,
+    Tenant,
+};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Whether quotas are enforced.
@@ -63,6 +69,7 @@ FAULTS
 EXAMPLES
   graph-sim --listen 127.0.0.1:8700 --client demo:secret --site demo
   graph-sim --profile documented --quota sliding --fault throttle,on=batch,probability=0.05,retry_after=0.249
+  graph-sim --listen 127.0.0.1:8443 --tls --tls-folder trusted
   graph-sim --fault lost_answer,on=create,every=20 --fault 'refuse,on=create|patch,field=SyncBridgeKey,one_in=100'
 ";
 
@@ -74,6 +81,26 @@ struct Arguments {
     /// Address and port; port 0 takes a free one. The line "listening on http://ADDR" tells when it is ready.
     #[arg(long, default_value = "127.0.0.1:8700", value_name = "ADDR")]
     listen: SocketAddr,
+    /// Serve HTTPS (HTTP/1.1 and HTTP/2) with a certificate of an authority of its own, for graph.microsoft.com,
+    /// login.microsoftonline.com, the host name of the sites, localhost and 127.0.0.1. The line that tells when it is
+    /// ready then begins "listening on https://".
+    #[arg(long)]
+    tls: bool,
+    /// Where ca.pem, the certificate that clients are to trust, is kept from one start to the next.
+    #[arg(
+        long,
+        value_name = "FOLDER",
+        default_value = "graph-sim-tls",
+        requires = "tls"
+    )]
+    tls_folder: PathBuf,
+    /// A further host name or address of the certificate; may be repeated.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_name: Vec<String>,
+    /// Writes every exchange with its bodies into this file, one JSON object a line. For tests: bodies hold what
+    /// people wrote into lists.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Whether quotas are enforced.
     #[arg(long, value_enum, default_value = "unlimited")]
     profile: ProfileName,
@@ -107,6 +134,16 @@ struct Arguments {
     /// An application and its secret; may be repeated.
     #[arg(long, value_name = "ID:SECRET", value_parser = client, default_values = ["sim-client:sim-secret"])]
     client: Vec<Client>,
+    /// A certificate an application signs assertions with, in PEM form; may be repeated, also for one application.
+    #[arg(long, value_name = "ID=FILE", value_parser = ClientCertificate::parse)]
+    client_certificate: Vec<ClientCertificate>,
+    /// Another issuer whose tokens an application accepts in place of a secret: client=ID,issuer=URL,subject=TEXT,
+    /// key=FILE[,audience=TEXT]. The file holds the issuer's public key in PEM form. May be repeated.
+    #[arg(long, value_name = "SPEC", value_parser = FederatedCredential::parse)]
+    federated_credential: Vec<FederatedCredential>,
+    /// Client id of an identity of the machine: /metadata/identity/oauth2/token gives tokens for it; may be repeated.
+    #[arg(long, value_name = "ID")]
+    managed_identity: Vec<String>,
     /// Behaviours without good evidence, as a JSON object with the names of the library's `Behaviour`, such as
     /// {"duplicate": [400, "invalidRequest"], "versions_kept": 0}.
     #[arg(long, value_name = "JSON", value_parser = Behaviour::parse, default_value = "{}")]
@@ -131,6 +168,17 @@ fn client(text: &str) -> Result<Client, String> {
 }
 
 impl Arguments {
+    /// The TLS that was asked for.
+    fn prepare_tls(&self) -> anyhow::Result<Option<Tls>> {
+        if !self.tls {
+            return Ok(None);
+        }
+        let mut names = self.tls_name.clone();
+        names.push(self.hostname.clone());
+        let tls = Tls::prepare(&self.tls_folder, &names, Utc::now()).map_err(anyhow::Error::msg)?;
+        Ok(Some(tls))
+    }
+
     fn options(self) -> Options {
         Options {
             seed: self.seed,
@@ -139,6 +187,10 @@ impl Arguments {
             sites: self.site,
             time_zone: self.site_time_zone,
             clients: self.client,
+            certificates: self.client_certificate,
+            federated: self.federated_credential,
+            managed_identities: self.managed_identity,
+            secure: self.tls,
             profile: match self.profile {
                 ProfileName::Unlimited => Profile::Unlimited,
                 ProfileName::Documented => Profile::Documented,
@@ -163,6 +215,11 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let listen = arguments.listen;
     let state = arguments.state.clone();
+    let tls = arguments.prepare_tls()?;
+    let record = match &arguments.record {
+        Some(file) => Some(Record::begin(file).with_context(|| format!("cannot write {}", file.display()))?),
+        None => None,
+    };
     let options = arguments.options();
     let tenant = match state {
         Some(path) => syncbridge_graph_sim::state_file::open(&path, options)?,
@@ -171,11 +228,19 @@ async fn main() -> anyhow::Result<()> {
     // The signals are caught before anybody is told that the program is ready.
     let mut terminate = signal(SignalKind::terminate()).context("catching SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("catching SIGINT")?;
-    let server = Server::bind(listen, tenant)
+    let mut server = Server::bind(listen, tenant)
         .await
         .with_context(|| format!("cannot listen at {listen}: choose another address with --listen"))?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        writeln!(std::io::stderr(), "trust {}", tls.authority().display())?;
+        server = server.with_tls(tls);
+    }
+    if let Some(record) = record {
+        server = server.with_record(record);
+    }
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "listening on http://{}", server.address()?)?;
+    writeln!(stdout, "listening on {scheme}://{}", server.address()?)?;
     stdout.flush()?;
     let stop = async move {
         tokio::select! {

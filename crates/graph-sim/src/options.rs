@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use crate::credential::{ClientCertificate, FederatedCredential};
 use crate::fault::FaultRule;
 
 /// Whether quotas are enforced.
@@ -211,15 +212,23 @@ pub struct Options {
     pub tenant: String,
     /// The host of all sites, such as `contoso.sharepoint.com`.
     pub hostname: String,
-    /// The root of links and contexts, without `/v1.0`; absent: the `Host` header's with `http`, or without such a
-    /// header the real service's.
+    /// The root of links and contexts, without `/v1.0`; absent: the `Host` header's with `http` or `https`, or without
+    /// such a header the real service's.
     pub public_url: Option<String>,
+    /// Clients come through TLS: links begin with `https`.
+    pub secure: bool,
     /// Names of sites below `/sites/`; the root site always exists.
     pub sites: Vec<String>,
     /// The time zone of every site: date-only values are its midnights.
     pub time_zone: Tz,
     /// The known applications.
     pub clients: Vec<Client>,
+    /// Certificates of applications, of those above or of further ones.
+    pub certificates: Vec<ClientCertificate>,
+    /// Other issuers whose word applications accept, of those above or of further ones.
+    pub federated: Vec<FederatedCredential>,
+    /// Client ids of the identities the simulated machine has; with none there is no machine.
+    pub managed_identities: Vec<String>,
     /// Role of applications that `/_sim/permissions` says nothing about.
     pub default_role: Role,
     /// Whether limits hold.
@@ -249,12 +258,16 @@ impl Default for Options {
             tenant: "contoso".to_owned(),
             hostname: "contoso.sharepoint.com".to_owned(),
             public_url: None,
+            secure: false,
             sites: vec!["demo".to_owned()],
             time_zone: Tz::UTC,
             clients: vec![Client {
                 id: "sim-client".to_owned(),
                 secret: "sim-secret".to_owned(),
             }],
+            certificates: Vec::new(),
+            federated: Vec::new(),
+            managed_identities: Vec::new(),
             default_role: Role::Manage,
             profile: Profile::Unlimited,
             quota: QuotaModel::Fixed,

@@ -1,4 +1,4 @@
-//! The HTTP/1.1 shell around a [`Tenant`]: sockets, the wall clock, and waiting.
+//! The HTTP shell around a [`Tenant`]: sockets, the wall clock, and waiting. HTTP/1.1, and through TLS also HTTP/2.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -10,21 +10,34 @@ use chrono::Utc;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::message::{Answer, Fate, Headers, Method, Request, Response};
+use crate::record::Record;
 use crate::tenant::Tenant;
+use crate::tls::Tls;
 
 /// The largest accepted request body in bytes; Graph's own limit.
 const LARGEST_BODY: usize = 4 * 1024 * 1024;
 /// How long open connections may take to end after a stop signal.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(20);
 
 /// The tenant as connections share it.
 type Shared = Arc<Mutex<Tenant>>;
+
+/// What every connection serves.
+#[derive(Clone, Debug)]
+struct Service {
+    tenant: Shared,
+    tls: Option<Tls>,
+    record: Option<Record>,
+}
 
 /// Why a connection ends without an answer.
 #[derive(Debug)]
@@ -42,7 +55,7 @@ impl std::error::Error for ConnectionCut {}
 #[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
-    tenant: Shared,
+    service: Service,
 }
 
 impl Server {
@@ -54,8 +67,26 @@ impl Server {
         let listener = TcpListener::bind(address).await?;
         Ok(Self {
             listener,
-            tenant: Arc::new(Mutex::new(tenant)),
+            service: Service {
+                tenant: Arc::new(Mutex::new(tenant)),
+                tls: None,
+                record: None,
+            },
         })
+    }
+
+    /// Serves HTTPS only. The tenant should be set up with `secure` links.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.service.tls = Some(tls);
+        self
+    }
+
+    /// Notes every exchange that is answered.
+    #[must_use]
+    pub fn with_record(mut self, record: Record) -> Self {
+        self.service.record = Some(record);
+        self
     }
 
     /// The address it listens at.
@@ -80,7 +111,7 @@ impl Server {
                 () = &mut stop => break,
                 accepted = self.listener.accept() => {
                     if let Ok((stream, _)) = accepted {
-                        connections.spawn(connection(stream, Arc::clone(&self.tenant), stopped.clone()));
+                        connections.spawn(connection(stream, self.service.clone(), stopped.clone()));
                     } else {
                         // Out of file handles, most likely: give open connections a moment to end.
                         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -93,30 +124,55 @@ impl Server {
         let _ = stopping.send(true);
         let all = async { while connections.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(LAST_WORDS, all).await;
-        with_tenant(&self.tenant, Tenant::keep)
+        with_tenant(&self.service.tenant, Tenant::keep)
             .map(|_| ())
             .map_err(std::io::Error::other)
     }
 }
 
-async fn connection(stream: TcpStream, tenant: Shared, mut stopped: watch::Receiver<bool>) {
+async fn connection(stream: TcpStream, service: Service, stopped: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
-        let tenant = Arc::clone(&tenant);
-        async move { answer(request, tenant).await }
-    });
-    let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(120));
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
+    let Some(tls) = service.tls.clone() else {
+        return speak(stream, false, service, stopped).await;
+    };
+    // Who does not trust us, or speaks no TLS, is the client's own affair.
+    if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, tls.acceptor.accept(stream)).await {
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        speak(stream, http2, service, stopped).await;
+    }
+}
+
+async fn speak<S>(stream: S, http2: bool, service: Service, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let answering = service_fn(move |request| answer(request, service.clone()));
+    let stream = TokioIo::new(stream);
     // An error here is a client that went away, or a cut on purpose; neither is ours to report.
-    tokio::select! {
-        _ = serving.as_mut() => {}
-        _ = stopped.changed() => {
-            serving.as_mut().graceful_shutdown();
-            let _ = serving.await;
+    if http2 {
+        let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        let serving = builder.serve_connection(stream, answering);
+        tokio::pin!(serving);
+        tokio::select! {
+            _ = serving.as_mut() => {}
+            _ = stopped.changed() => {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
+        }
+    } else {
+        let mut builder = hyper::server::conn::http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(120));
+        let serving = builder.serve_connection(stream, answering);
+        tokio::pin!(serving);
+        tokio::select! {
+            _ = serving.as_mut() => {}
+            _ = stopped.changed() => {
+                serving.as_mut().graceful_shutdown();
+                let _ = serving.await;
+            }
         }
     }
 }
@@ -132,6 +188,10 @@ async fn read(request: hyper::Request<Incoming>) -> Result<Request, Box<Response
     let mut headers = Headers::new();
     for (name, value) in &parts.headers {
         headers.push(name.as_str(), String::from_utf8_lossy(value.as_bytes()));
+    }
+    // HTTP/2 names the host in the target.
+    if let (None, Some(host)) = (headers.get("host"), parts.uri.authority()) {
+        headers.push("host", host.as_str());
     }
     let body = match Limited::new(body, LARGEST_BODY).collect().await {
         Ok(collected) => collected.to_bytes(),
@@ -163,17 +223,21 @@ fn plain(status: u16, text: &'static str) -> Response {
 
 async fn answer(
     request: hyper::Request<Incoming>,
-    tenant: Shared,
+    service: Service,
 ) -> Result<hyper::Response<Full<Bytes>>, ConnectionCut> {
     let request = match read(request).await {
         Ok(request) => request,
         Err(response) => return Ok(into_http(*response)),
     };
-    let answer = with_tenant(&tenant, |tenant| tenant.handle(request, Utc::now()));
+    let noted = service.record.as_ref().map(|_| request.clone());
+    let answer = with_tenant(&service.tenant, |tenant| tenant.handle(request, Utc::now()));
     let answer = match answer.fate {
-        Fate::Later { ticket } => later(ticket, answer.delay, tenant).await,
+        Fate::Later { ticket } => later(ticket, answer.delay, service.tenant).await,
         _ => wait(answer).await,
     };
+    if let (Some(record), Some(request)) = (service.record, noted) {
+        record.note(&crate::record::exchange(&request, &answer.response));
+    }
     match answer.fate {
         Fate::Deliver => Ok(into_http(answer.response)),
         _ => Err(ConnectionCut),

@@ -98,6 +98,27 @@ impl fmt::Debug for Tenant {
     }
 }
 
+/// The ids of all applications, each once: those with a secret first, in their order.
+fn applications(options: &Options) -> Result<Vec<String>, String> {
+    let clients = options.clients.iter().map(|client| &client.id);
+    let certificates = options.certificates.iter().map(|certificate| &certificate.client);
+    let federated = options.federated.iter().map(|credential| &credential.client);
+    let mut apps: Vec<String> = Vec::new();
+    for id in clients
+        .chain(certificates)
+        .chain(federated)
+        .chain(&options.managed_identities)
+    {
+        if id.is_empty() {
+            return Err("a client needs an id".to_owned());
+        }
+        if !apps.iter().any(|known| known.eq_ignore_ascii_case(id)) {
+            apps.push(id.clone());
+        }
+    }
+    Ok(apps)
+}
+
 fn list_not_found() -> GraphError {
     GraphError::not_found("The specified list was not found")
 }
@@ -124,16 +145,14 @@ impl Tenant {
             let (collection, web) = (ids.guid(), ids.guid());
             sites.push(Site::new(&options.hostname, name, collection, web));
         }
-        if options.clients.iter().any(|client| client.id.is_empty()) {
-            return Err("a client needs an id".to_owned());
-        }
+        let apps = applications(&options)?;
         Ok(Self {
             directory: ids.guid(),
             sites,
             lists: BTreeMap::new(),
             binned_lists: BTreeMap::new(),
             next_order: 0,
-            apps: options.clients.iter().map(|client| client.id.clone()).collect(),
+            apps,
             tokens: BTreeMap::new(),
             permissions: Permissions::default(),
             faults,
@@ -177,8 +196,12 @@ impl Tenant {
         if path == "/_sim" || path.starts_with("/_sim/") {
             return Answer::deliver(self.control(&request, now));
         }
-        if path.ends_with("/oauth2/v2.0/token") {
-            return self.token_request(&request, now);
+        let of_machine = path == crate::identity::MACHINE && !self.options.managed_identities.is_empty();
+        if of_machine || path.ends_with("/oauth2/v2.0/token") {
+            return self.token_request(&request, path, now);
+        }
+        if let Some(answer) = self.directory_request(&request, path, now) {
+            return answer;
         }
         let Some(target) = request.path_and_query.strip_prefix("/v1.0") else {
             let error = GraphError::new(404, "ResourceNotFound", "Invalid version: use /v1.0.");
@@ -269,14 +292,15 @@ impl Tenant {
         }
     }
 
-    fn base_url(&self, headers: &Headers) -> String {
+    pub(crate) fn base_url(&self, headers: &Headers) -> String {
         if let Some(url) = &self.options.public_url {
             return url.trim_end_matches('/').to_owned();
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '-' | '[' | ']');
         match headers.get("host") {
             Some(host) if host.len() <= 255 && !host.is_empty() && host.chars().all(allowed) => {
-                format!("http://{host}")
+                let scheme = if self.options.secure { "https" } else { "http" };
+                format!("{scheme}://{host}")
             }
             _ => "https://graph.microsoft.com".to_owned(),
         }

@@ -1,9 +1,10 @@
-//! The token endpoint and the check of bearer tokens.
+//! The token endpoints and the check of bearer tokens.
 
 use chrono::{DateTime, Utc};
 use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::assertion::Judge;
 use crate::fault::{FaultKind, Subject};
 use crate::message::{Answer, Fate, Headers, Method, Request};
 use crate::reply::{GraphError, Reply};
@@ -12,14 +13,14 @@ use crate::tenant::{Tenant, Token};
 use crate::usage::{Seen, Tag};
 
 /// A refusal in the form of the token endpoint.
-struct TokenError {
+pub(crate) struct TokenError {
     status: u16,
     error: &'static str,
     number: u32,
     text: String,
 }
 
-fn refuse(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> TokenError {
+pub(crate) fn refuse(status: u16, error: &'static str, number: u32, text: impl Into<String>) -> TokenError {
     TokenError {
         status,
         error,
@@ -35,8 +36,9 @@ fn same_secret(one: &str, other: &str) -> bool {
     one.len() == other.len() && differences == 0
 }
 
-fn form(body: &[u8]) -> Vec<(String, String)> {
-    let text = String::from_utf8_lossy(body).replace('+', " ");
+/// The names and values of a form or a query.
+pub(crate) fn pairs(text: &str) -> Vec<(String, String)> {
+    let text = text.replace('+', " ");
     let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     let pairs = text.split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -48,7 +50,9 @@ fn form(body: &[u8]) -> Vec<(String, String)> {
 }
 
 impl Tenant {
-    pub(crate) fn token_request(&mut self, request: &Request, now: DateTime<Utc>) -> Answer {
+    /// Answers the token endpoint of the directory, or that of the machine.
+    pub(crate) fn token_request(&mut self, request: &Request, path: &str, now: DateTime<Utc>) -> Answer {
+        let of_machine = path == crate::identity::MACHINE;
         let client_request = request.headers.get("client-request-id");
         let subject = Subject {
             operation: Operation::Token,
@@ -69,15 +73,16 @@ impl Tenant {
         let reply = match instead {
             Some(Ok(reply)) => reply,
             Some(Err(error)) => error.into_reply(self.ids.guid(), client_request, now),
+            None if of_machine => self.machine_token(request, now),
             None => self
-                .issue(request, now)
+                .issue(request, path, now)
                 .unwrap_or_else(|error| self.token_error(&error, now)),
         };
         self.usage.record(Seen {
             time: now,
             client: None,
             method: request.method.name(),
-            path: "/oauth2/v2.0/token".to_owned(),
+            path: if of_machine { path } else { "/oauth2/v2.0/token" }.to_owned(),
             status: reply.status,
             operation: Operation::Token,
             tag: Tag::of(client_request),
@@ -97,7 +102,7 @@ impl Tenant {
         }
     }
 
-    fn token_error(&mut self, error: &TokenError, now: DateTime<Utc>) -> Reply {
+    pub(crate) fn token_error(&mut self, error: &TokenError, now: DateTime<Utc>) -> Reply {
         let (trace, correlation) = (self.ids.guid(), self.ids.guid());
         let stamp = now.format("%Y-%m-%d %H:%M:%SZ").to_string();
         let description = format!(
@@ -118,7 +123,7 @@ impl Tenant {
         )
     }
 
-    fn issue(&mut self, request: &Request, now: DateTime<Utc>) -> Result<Reply, TokenError> {
+    fn issue(&mut self, request: &Request, path: &str, now: DateTime<Utc>) -> Result<Reply, TokenError> {
         if request.method != Method::Post {
             return Err(refuse(
                 405,
@@ -127,26 +132,14 @@ impl Tenant {
                 "The endpoint only accepts POST requests.",
             ));
         }
-        let path = request.path_and_query.split('?').next().unwrap_or_default();
         let tenant = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let tenant = percent_decode_str(tenant).decode_utf8_lossy().into_owned();
-        let known = tenant.eq_ignore_ascii_case(&self.options.tenant)
-            || tenant.eq_ignore_ascii_case(&self.directory.to_string());
-        if !known {
-            return Err(refuse(
-                400,
-                "invalid_request",
-                90_002,
-                "Tenant not found. Check the tenant id or domain.",
-            ));
+        if !self.is_directory(tenant) {
+            return Err(crate::identity::no_tenant());
         }
-        let client = self.check_form(&form(&request.body))?;
-        let seconds = now.timestamp();
-        self.tokens.retain(|_, token| token.expires > seconds);
-        let text = format!("sim.{}.{}", self.ids.guid(), self.ids.guid()).replace('-', "");
-        let expires = seconds + self.options.token_seconds;
-        let client = u16::try_from(client).unwrap_or(u16::MAX);
-        self.tokens.insert(text.clone(), Token { client, expires });
+        let base = self.base_url(&request.headers);
+        let fields = pairs(&String::from_utf8_lossy(&request.body));
+        let client = self.check_form(&fields, &base, now)?;
+        let text = self.new_token(client, now);
         let life = self.options.token_seconds;
         Ok(Reply::json(
             200,
@@ -154,13 +147,34 @@ impl Tenant {
                 "token_type": "Bearer",
                 "expires_in": life,
                 "ext_expires_in": life,
-                "access_token": Value::from(text),
+                "access_token": text,
             }),
         ))
     }
 
+    /// Issues a token to the application of this number.
+    pub(crate) fn new_token(&mut self, client: u16, now: DateTime<Utc>) -> String {
+        let seconds = now.timestamp();
+        self.tokens.retain(|_, token| token.expires > seconds);
+        let text = format!("sim.{}.{}", self.ids.guid(), self.ids.guid()).replace('-', "");
+        let expires = seconds + self.options.token_seconds;
+        self.tokens.insert(text.clone(), Token { client, expires });
+        text
+    }
+
+    /// The number of the application with this id.
+    pub(crate) fn client_number(&self, id: &str) -> Option<u16> {
+        let found = self.apps.iter().position(|app| app.eq_ignore_ascii_case(id));
+        found.map(|at| u16::try_from(at).unwrap_or(u16::MAX))
+    }
+
     /// Checks the form of a token request and answers the number of its application.
-    fn check_form(&self, fields: &[(String, String)]) -> Result<usize, TokenError> {
+    fn check_form(
+        &self,
+        fields: &[(String, String)],
+        base: &str,
+        now: DateTime<Utc>,
+    ) -> Result<u16, TokenError> {
         let field = |name: &str| {
             fields
                 .iter()
@@ -176,34 +190,61 @@ impl Tenant {
             return Err(refuse(400, "unsupported_grant_type", 70_003, text));
         }
         let id = needed("client_id")?;
-        let clients = &self.options.clients;
-        let client = clients
-            .iter()
-            .position(|client| client.id.eq_ignore_ascii_case(id))
-            .ok_or_else(|| {
-                let text =
-                    "The application was not found in the directory. Check the client id and the tenant.";
-                refuse(400, "unauthorized_client", 700_016, text)
-            })?;
-        let secret = field("client_secret").ok_or_else(|| {
-            let text = "The request must contain 'client_assertion' or 'client_secret'.";
-            refuse(401, "invalid_client", 7_000_218, text)
+        let number = self.client_number(id).ok_or_else(|| {
+            let text = "The application was not found in the directory. Check the client id and the tenant.";
+            refuse(400, "unauthorized_client", 700_016, text)
         })?;
-        if !clients
-            .get(client)
-            .is_some_and(|known| same_secret(&known.secret, secret))
-        {
-            let text = "Invalid client secret provided. Use the secret's value, not its id.";
-            return Err(refuse(401, "invalid_client", 7_000_215, text));
+        match (field("client_assertion"), field("client_secret")) {
+            (Some(assertion), _) => {
+                self.check_assertion(id, field("client_assertion_type"), assertion, base, now)?
+            }
+            (None, Some(secret)) => self.check_secret(id, secret)?,
+            (None, None) => {
+                let text = "The request must contain 'client_assertion' or 'client_secret'.";
+                return Err(refuse(401, "invalid_client", 7_000_218, text));
+            }
         }
         let scope = field("scope").unwrap_or_default();
         if !scope.ends_with("/.default") || scope.contains(' ') {
             let text = "The scope is not valid: client credential flows need one resource with '/.default'.";
             return Err(refuse(400, "invalid_scope", 1_002_012, text));
         }
-        // A tenant from a file may number its applications in another order than the options.
-        let known = self.apps.iter().position(|app| app.eq_ignore_ascii_case(id));
-        Ok(known.unwrap_or(client))
+        Ok(number)
+    }
+
+    fn check_secret(&self, id: &str, secret: &str) -> Result<(), TokenError> {
+        let known = self.options.clients.iter().any(|client| {
+            client.id.eq_ignore_ascii_case(id)
+                && !client.secret.is_empty()
+                && same_secret(&client.secret, secret)
+        });
+        if known {
+            return Ok(());
+        }
+        let text = "Invalid client secret provided. Use the secret's value, not its id.";
+        Err(refuse(401, "invalid_client", 7_000_215, text))
+    }
+
+    fn check_assertion(
+        &self,
+        client: &str,
+        kind: Option<&str>,
+        assertion: &str,
+        base: &str,
+        now: DateTime<Utc>,
+    ) -> Result<(), TokenError> {
+        let endpoint = |tenant: &str| format!("{base}/{tenant}/oauth2/v2.0/token");
+        let judge = Judge {
+            client,
+            endpoints: &[
+                endpoint(&self.options.tenant),
+                endpoint(&self.directory.to_string()),
+            ],
+            certificates: &self.options.certificates,
+            federated: &self.options.federated,
+            now,
+        };
+        judge.check(kind, assertion)
     }
 
     /// The application whose token the request carries.

@@ -8,6 +8,7 @@
     reason = "clippy.toml allows them in test functions; the functions those share are test code as well"
 )]
 
+mod assertion;
 mod auth;
 mod batch;
 mod columns;
@@ -25,5 +26,6 @@ mod server;
 mod shapes;
 mod sites;
 mod state;
+mod tls;
 mod values;
 mod visibility;

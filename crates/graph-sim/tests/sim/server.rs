@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// A running simulator, ended with the test.
-struct Program {
+pub(crate) struct Program {
     child: Child,
-    address: String,
+    pub(crate) address: String,
+    base: String,
 }
 
 impl Program {
-    fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_graph-sim"))
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
@@ -25,16 +26,18 @@ impl Program {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let address = line
-            .trim()
-            .strip_prefix("listening on http://")
-            .unwrap()
-            .to_owned();
-        Self { child, address }
+        let base = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        let address = base.split_once("://").unwrap().1.to_owned();
+        Self { child, address, base }
+    }
+
+    /// Where it is, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
     }
 
     /// Sends one request on a connection of its own; `None` if the connection ends without an answer.
-    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let length = body.len();
@@ -151,6 +154,13 @@ fn wrong_arguments_say_what_is_wrong() {
     for (arguments, part) in [
         (&["--fault", "explode"][..], "unknown variant"),
         (&["--client", "nosecret"], "ID:SECRET"),
+        (&["--client-certificate", "nofile"], "ID=FILE"),
+        (&["--client-certificate", "a=/nowhere/c.pem"], "/nowhere/c.pem"),
+        (
+            &["--federated-credential", "client=a,issuer=b,subject=c"],
+            "'key' is missing",
+        ),
+        (&["--federated-credential", "client=a,who=b"], "'who'"),
         (&["--site-time-zone", "Moon/Crater"], "Moon/Crater"),
         (&["--quota", "round"], "fixed"),
         (&["--behaviour", "{\"speed\": 1}"], "unknown field"),
