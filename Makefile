@@ -1,7 +1,7 @@
 # Everything one does with this tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links evidence soak bench
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types evidence soak bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -37,6 +37,9 @@ deny: ## Check licences, banned crates and sources of dependencies
 
 docs-links: ## Check links, anchors and wording of the documentation
 	@scripts/test docs
+
+docs-types: ## Write docs/types.md from the product's table of types
+	cargo run --quiet --locked -p syncbridge-domain --example types > docs/types.md
 
 evidence: ## Write docs/status.md and print requirement -> proof -> result
 	@scripts/evidence

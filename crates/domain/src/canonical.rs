@@ -20,6 +20,8 @@ pub enum Value {
     Number(f64),
     /// Any text column, and the chosen text of a choice column.
     Text(String),
+    /// The chosen texts of a multi-choice column: without repetition, in the order of the column's choices.
+    Texts(Vec<String>),
     /// A date column: second precision, UTC. For date-only columns the site-local midnight.
     Instant(DateTime<Utc>),
 }
@@ -32,6 +34,7 @@ impl std::fmt::Debug for Value {
             Value::Bool(_) => "Bool(…)",
             Value::Number(_) => "Number(…)",
             Value::Text(_) => "Text(…)",
+            Value::Texts(_) => "Texts(…)",
             Value::Instant(_) => "Instant(…)",
         })
     }
@@ -56,6 +59,7 @@ impl Value {
             Value::Bool(b) => Json::Bool(*b),
             Value::Number(n) => number_json(*n),
             Value::Text(text) => Json::String(text.clone()),
+            Value::Texts(texts) => texts.iter().cloned().map(Json::String).collect(),
             Value::Instant(at) => Json::String(at.format("%Y-%m-%dT%H:%M:%SZ").to_string()),
         }
     }
@@ -82,6 +86,13 @@ impl Value {
                 Ok(Value::Text(text.clone()))
             }
             (Facet::Text { .. } | Facet::MultiLine | Facet::Choice { .. }, _) => Err(refuse("text")),
+            (Facet::MultiChoice { .. }, Json::Array(texts)) => texts
+                .iter()
+                .map(|text| text.as_str().map(str::to_owned))
+                .collect::<Option<_>>()
+                .map(Value::Texts)
+                .ok_or_else(|| refuse("list of texts")),
+            (Facet::MultiChoice { .. }, _) => Err(refuse("list of texts")),
             (Facet::DateTime | Facet::DateOnly, Json::String(text)) => DateTime::parse_from_rfc3339(text)
                 .map(|at| Value::Instant(at.to_utc()))
                 .map_err(|_| refuse("date")),
@@ -91,11 +102,28 @@ impl Value {
 
     /// Whether the two are one value to a reader of the list.
     ///
-    /// Empty text and nothing are one: a list keeps no difference between them.
+    /// Empty text, no choice and nothing are one: a list keeps no difference between them. The order of several
+    /// choices means nothing.
     #[must_use]
     pub fn equivalent(&self, other: &Value) -> bool {
-        let blank = |v: &Value| matches!(v, Value::Null) || matches!(v, Value::Text(text) if text.is_empty());
-        self == other || (blank(self) && blank(other))
+        match (self, other) {
+            (Value::Texts(ours), Value::Texts(theirs)) => {
+                let within = |a: &[String], b: &[String]| a.iter().all(|text| b.contains(text));
+                within(ours, theirs) && within(theirs, ours)
+            }
+            _ => self == other || (self.is_blank() && other.is_blank()),
+        }
+    }
+
+    /// Whether a reader of the list sees nothing.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        match self {
+            Value::Null => true,
+            Value::Text(text) => text.is_empty(),
+            Value::Texts(texts) => texts.is_empty(),
+            Value::Bool(_) | Value::Number(_) | Value::Instant(_) => false,
+        }
     }
 }
 
@@ -137,6 +165,19 @@ mod tests {
             }
         );
         assert!(Value::from_json(&Facet::DateTime, &json!("tomorrow")).is_err());
+    }
+
+    #[test]
+    fn what_a_reader_cannot_tell_apart_is_equal() {
+        let texts = |texts: &[&str]| Value::Texts(texts.iter().map(|text| (*text).to_owned()).collect());
+        assert!(Value::Null.equivalent(&Value::Text(String::new())));
+        assert!(Value::Null.equivalent(&texts(&[])));
+        assert!(texts(&["a", "b"]).equivalent(&texts(&["b", "a"])));
+        assert!(!texts(&["a", "b"]).equivalent(&texts(&["a"])));
+        assert!(!texts(&["a"]).equivalent(&texts(&["a", "b"])));
+        assert!(!texts(&["a"]).equivalent(&Value::Text("a".into())));
+        assert!(!Value::Null.equivalent(&Value::Text(" ".into())));
+        assert!(!Value::Null.equivalent(&Value::Bool(false)));
     }
 
     #[test]

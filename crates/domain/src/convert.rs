@@ -4,11 +4,15 @@
 //! number) happen here and nowhere else; a value the list would refuse is refused here first, so that it costs
 //! no request and the message can name column and remedy.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
+use std::borrow::Cow;
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
 use chrono_tz::Tz;
 
+use crate::array_literal::{NotAList, elements};
 use crate::canonical::Value;
-use crate::facet::{Facet, MULTI_LINE_MAX};
+use crate::facet::{Facet, MULTI_LINE_MAX, SAFE_INTEGER};
+use crate::identity::canonical_numeric;
 use crate::mapping::{FieldMapping, Mapping};
 use crate::pg_type::PgType;
 use crate::row::Cell;
@@ -30,13 +34,17 @@ pub enum Unconvertible {
     /// NaN or an infinity.
     #[error("the number is not finite; a list column cannot hold it")]
     NotFinite,
-    /// An integer that a double would change.
-    #[error("the integer is larger than 2^53 and would change in a number column")]
+    /// A number that a double would change.
+    #[error("the number has more digits than a number column keeps, and would change in it")]
     Imprecise,
+    /// An array that is no plain list of texts.
+    #[error("the array is nested or holds NULL; a multi-choice column holds a plain list")]
+    ArrayShape,
     /// Infinity, a year outside 1900–8900, or a text that is no date.
     #[error("the date is outside what a list column holds (1900 to 8900)")]
     DateRange,
-    /// A character no list takes (NUL and other control characters).
+    /// A character that XML, in which lists are kept, does not have: control characters but tab and line breaks,
+    /// and U+FFFE, U+FFFF.
     #[error("the text holds a control character that a list refuses")]
     ControlCharacter,
     /// PostgreSQL printed something that is no value of the column's type.
@@ -62,6 +70,7 @@ impl Unconvertible {
             Unconvertible::NotAChoice => "value.not_a_choice",
             Unconvertible::NotFinite => "value.not_finite",
             Unconvertible::Imprecise => "value.imprecise",
+            Unconvertible::ArrayShape => "value.array_shape",
             Unconvertible::DateRange => "value.date_range",
             Unconvertible::ControlCharacter => "value.control_character",
             Unconvertible::Malformed { .. } => "value.malformed",
@@ -81,6 +90,9 @@ impl Unconvertible {
             }
             Unconvertible::NotFinite => "replace NaN or infinity in the source, or map the column to text",
             Unconvertible::Imprecise => "map the column to text, which keeps every digit",
+            Unconvertible::ArrayShape => {
+                "correct the array in the source, or map the column to multi-line text, which keeps every array"
+            }
             Unconvertible::DateRange => "correct the date in the source, or map the column to text",
             Unconvertible::ControlCharacter => "remove the control character in the source",
             Unconvertible::Malformed { .. } | Unconvertible::Unsupported { .. } => {
@@ -92,30 +104,42 @@ impl Unconvertible {
 
 /// The value that the list column is predicted to hold for this cell.
 ///
+/// A list keeps no difference between an empty text and nothing, so an empty text becomes [`Value::Null`]; the
+/// agreed hashes of the source side still tell the two apart.
+///
 /// # Errors
 /// [`Unconvertible`] when the column cannot hold it.
 pub fn to_target(field: &FieldMapping, time_zone: Tz, cell: &Cell) -> Result<Value, Unconvertible> {
     let Some(raw) = cell.as_deref() else {
-        return Ok(Value::Null);
+        return Ok(nothing(&field.facet));
     };
+    let pg_type = &field.pg_type;
     match &field.facet {
-        Facet::Text { max_length } => text_value(&field.pg_type, raw, *max_length),
-        Facet::MultiLine => text_value(&field.pg_type, raw, MULTI_LINE_MAX),
-        Facet::Choice { choices } => {
-            if choices.iter().any(|choice| choice == raw) {
-                Ok(Value::Text(raw.to_owned()))
-            } else {
-                Err(Unconvertible::NotAChoice)
-            }
-        }
+        Facet::Text { max_length } => text_value(pg_type, raw, *max_length),
+        Facet::MultiLine => text_value(pg_type, raw, MULTI_LINE_MAX),
+        Facet::Choice { choices } => match text_form(pg_type, raw) {
+            text if text.is_empty() => Ok(Value::Null),
+            text if choices.iter().any(|choice| *choice == text) => Ok(Value::Text(text.into_owned())),
+            _ => Err(Unconvertible::NotAChoice),
+        },
+        Facet::MultiChoice { choices } => choices_value(pg_type, raw, choices),
         Facet::Boolean => match raw {
             "t" | "true" => Ok(Value::Bool(true)),
             "f" | "false" => Ok(Value::Bool(false)),
-            _ => Err(malformed(&field.pg_type)),
+            _ => Err(malformed(pg_type)),
         },
-        Facet::Number { .. } => number_value(&field.pg_type, raw),
-        Facet::DateTime => instant_value(&field.pg_type, raw),
-        Facet::DateOnly => day_value(&field.pg_type, raw, time_zone),
+        Facet::Number { .. } => number_value(pg_type, raw),
+        Facet::DateTime => instant_value(pg_type, raw),
+        Facet::DateOnly => day_value(pg_type, raw, time_zone),
+    }
+}
+
+/// NULL in a column of this kind: several choices are cleared by an empty list, everything else by null
+/// (contract §7).
+fn nothing(facet: &Facet) -> Value {
+    match facet {
+        Facet::MultiChoice { .. } => Value::Texts(Vec::new()),
+        _ => Value::Null,
     }
 }
 
@@ -139,53 +163,110 @@ fn malformed(pg_type: &PgType) -> Unconvertible {
     }
 }
 
+/// The text that people read for a cell.
+fn text_form<'a>(pg_type: &PgType, raw: &'a str) -> Cow<'a, str> {
+    match (pg_type, raw) {
+        // PostgreSQL prints booleans as one letter; people read words.
+        (PgType::Bool, "t") => Cow::Borrowed("true"),
+        (PgType::Bool, "f") => Cow::Borrowed("false"),
+        // Blanks at the end of a char(n) mean nothing in PostgreSQL.
+        (PgType::Char { .. }, padded) => Cow::Borrowed(padded.trim_end_matches(' ')),
+        (_, raw) => Cow::Borrowed(raw),
+    }
+}
+
+/// Whether XML, in which lists are kept, has no such character.
+pub(crate) fn refused_character(c: char) -> bool {
+    (c < ' ' && !matches!(c, '\n' | '\r' | '\t')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+}
+
 fn text_value(pg_type: &PgType, raw: &str, max: u32) -> Result<Value, Unconvertible> {
-    // PostgreSQL prints booleans as one letter; people read words.
-    let text = match (pg_type, raw) {
-        (PgType::Bool, "t") => "true",
-        (PgType::Bool, "f") => "false",
-        (PgType::Char { .. }, padded) => padded.trim_end_matches(' '),
-        (_, raw) => raw,
-    };
+    let text = text_form(pg_type, raw);
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
     // SharePoint counts UTF-16 units, as everything built on .NET does.
     let length = text.encode_utf16().count();
     if length > max as usize {
         return Err(Unconvertible::TooLong { length, max });
     }
-    let refused = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-    if text.contains(refused) {
+    if text.contains(refused_character) {
         return Err(Unconvertible::ControlCharacter);
     }
-    Ok(Value::Text(text.to_owned()))
+    Ok(Value::Text(text.into_owned()))
+}
+
+fn choices_value(pg_type: &PgType, raw: &str, choices: &[String]) -> Result<Value, Unconvertible> {
+    let PgType::Array { element, .. } = pg_type else {
+        return Err(unsupported(pg_type));
+    };
+    let found = elements(raw).map_err(|reason| match reason {
+        NotAList::Nested => Unconvertible::ArrayShape,
+        NotAList::Malformed => malformed(pg_type),
+    })?;
+    let mut chosen = vec![false; choices.len()];
+    for text in &found {
+        let text = text.as_deref().ok_or(Unconvertible::ArrayShape)?;
+        let text = text_form(element, text);
+        let at = choices.iter().position(|choice| *choice == text);
+        chosen[at.ok_or(Unconvertible::NotAChoice)?] = true;
+    }
+    let texts = choices
+        .iter()
+        .zip(chosen)
+        .filter(|(_, is)| *is)
+        .map(|(choice, _)| choice.clone())
+        .collect();
+    Ok(Value::Texts(texts))
 }
 
 fn number_value(pg_type: &PgType, raw: &str) -> Result<Value, Unconvertible> {
     match pg_type {
         PgType::Int2 | PgType::Int4 | PgType::Int8 => {
             let whole: i64 = raw.parse().map_err(|_| malformed(pg_type))?;
-            if whole.unsigned_abs() > crate::facet::SAFE_INTEGER.unsigned_abs() {
+            if whole.unsigned_abs() > SAFE_INTEGER.unsigned_abs() {
                 return Err(Unconvertible::Imprecise);
             }
             #[allow(clippy::cast_precision_loss)]
             Ok(Value::Number(whole as f64))
         }
-        PgType::Numeric { .. } | PgType::Float4 | PgType::Float8 => {
+        PgType::Numeric { .. } | PgType::Money | PgType::Float4 | PgType::Float8 => {
             let number: f64 = raw.parse().map_err(|_| malformed(pg_type))?;
             if !number.is_finite() {
-                return Err(Unconvertible::NotFinite);
+                // A text that ends in a digit is a number, only too large for a double.
+                return Err(match raw.ends_with(|c: char| c.is_ascii_digit()) {
+                    true => Unconvertible::Imprecise,
+                    false => Unconvertible::NotFinite,
+                });
+            }
+            if matches!(pg_type, PgType::Numeric { .. } | PgType::Money) && !keeps_digits(raw, number) {
+                return Err(Unconvertible::Imprecise);
             }
             Ok(Value::Number(if number == 0.0 { 0.0 } else { number }))
         }
-        other => Err(Unconvertible::Unsupported {
-            type_name: other.cast_name().to_owned(),
-        }),
+        other => Err(unsupported(other)),
     }
 }
 
-fn in_range(at: DateTime<Utc>) -> Result<DateTime<Utc>, Unconvertible> {
-    use chrono::Datelike;
-    if (1900..=8900).contains(&at.year()) {
-        Ok(at)
+/// Whether the double shows the very digits of the decimal. Fifteen significant ones always survive.
+fn keeps_digits(raw: &str, number: f64) -> bool {
+    if raw.len() <= 15 {
+        return true;
+    }
+    // `Display` writes the fewest digits that read back as this double, and never an exponent.
+    canonical_numeric(raw) == canonical_numeric(&number.to_string())
+}
+
+fn unsupported(pg_type: &PgType) -> Unconvertible {
+    Unconvertible::Unsupported {
+        type_name: pg_type.cast_name().to_owned(),
+    }
+}
+
+/// Whether a list column holds dates of this year (contract §7 gives no bound; SharePoint's own is this).
+fn in_range(year: i32) -> Result<(), Unconvertible> {
+    if (1900..=8900).contains(&year) {
+        Ok(())
     } else {
         Err(Unconvertible::DateRange)
     }
@@ -196,162 +277,41 @@ fn instant_value(pg_type: &PgType, raw: &str) -> Result<Value, Unconvertible> {
     let naive = match pg_type {
         PgType::TimestampTz => raw.strip_suffix("+00").unwrap_or(raw),
         PgType::Timestamp => raw,
-        other => {
-            return Err(Unconvertible::Unsupported {
-                type_name: other.cast_name().to_owned(),
-            });
-        }
+        other => return Err(unsupported(other)),
     };
     // `infinity`, years beyond four digits and `BC` all end here: no list column holds them.
     let at =
         NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f").map_err(|_| Unconvertible::DateRange)?;
     let seconds = at.with_nanosecond(0).ok_or(Unconvertible::DateRange)?;
-    Ok(Value::Instant(in_range(seconds.and_utc())?))
+    in_range(seconds.year())?;
+    Ok(Value::Instant(seconds.and_utc()))
 }
 
 fn day_value(pg_type: &PgType, raw: &str, time_zone: Tz) -> Result<Value, Unconvertible> {
     if *pg_type != PgType::Date {
-        return Err(Unconvertible::Unsupported {
-            type_name: pg_type.cast_name().to_owned(),
-        });
+        return Err(unsupported(pg_type));
     }
     let day = NaiveDate::parse_from_str(raw, "%Y-%m-%d").map_err(|_| Unconvertible::DateRange)?;
-    let midnight = day.and_hms_opt(0, 0, 0).ok_or(Unconvertible::DateRange)?;
-    // Where clocks jump over midnight the day begins with the first hour that exists.
-    let local = (0..4)
-        .filter_map(|hour| {
-            time_zone
-                .from_local_datetime(&(midnight + chrono::TimeDelta::hours(hour)))
-                .earliest()
-        })
-        .next()
-        .ok_or(Unconvertible::DateRange)?;
-    Ok(Value::Instant(in_range(local.to_utc())?))
+    in_range(day.year())?;
+    begin_of_day(day, time_zone)
+        .map(Value::Instant)
+        .ok_or(Unconvertible::DateRange)
+}
+
+/// The instant at which a day begins in a zone; where clocks jump over midnight, the first one behind the jump.
+/// `None` for a day that a zone left out when it crossed the date line.
+#[must_use]
+pub fn begin_of_day(day: NaiveDate, time_zone: Tz) -> Option<DateTime<Utc>> {
+    let midnight = day.and_hms_opt(0, 0, 0)?;
+    (0..=24).find_map(|quarter| {
+        let local = midnight + chrono::TimeDelta::minutes(15 * quarter);
+        time_zone
+            .from_local_datetime(&local)
+            .earliest()
+            .map(|at| at.to_utc())
+    })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::Direction;
-
-    fn field(pg_type: PgType, facet: Facet) -> FieldMapping {
-        FieldMapping {
-            column: "c".into(),
-            pg_type,
-            nullable: true,
-            target: "C".into(),
-            display_name: "C".into(),
-            facet,
-            direction: Direction::Push,
-            passive: false,
-            conflict: None,
-            on_foreign_edit: None,
-        }
-    }
-
-    fn convert(pg_type: PgType, facet: Facet, raw: &str) -> Result<String, Unconvertible> {
-        to_target(
-            &field(pg_type, facet),
-            chrono_tz::Europe::Berlin,
-            &Some(raw.into()),
-        )
-        .map(|v| v.to_json().to_string())
-    }
-
-    const NUMBER: Facet = Facet::Number { decimals: None };
-
-    #[test]
-    fn each_type_becomes_its_documented_form() {
-        let numeric = || PgType::Numeric {
-            precision: Some(14),
-            scale: Some(2),
-        };
-        let cases = [
-            (PgType::Bool, Facet::Boolean, "t", "true"),
-            (PgType::Int4, NUMBER, "-7", "-7"),
-            (PgType::Int8, NUMBER, "9007199254740992", "9007199254740992"),
-            (numeric(), NUMBER, "1234.50", "1234.5"),
-            (numeric(), NUMBER, "10.00", "10"),
-            (PgType::Text, Facet::MultiLine, "a\nb", "\"a\\nb\""),
-            (
-                PgType::Char { length: Some(4) },
-                Facet::Text { max_length: 255 },
-                "ab  ",
-                "\"ab\"",
-            ),
-            (
-                PgType::TimestampTz,
-                Facet::DateTime,
-                "2024-02-29 12:00:00.987654+00",
-                "\"2024-02-29T12:00:00Z\"",
-            ),
-            (
-                PgType::Timestamp,
-                Facet::DateTime,
-                "2024-02-29 12:00:00",
-                "\"2024-02-29T12:00:00Z\"",
-            ),
-            (
-                PgType::Date,
-                Facet::DateOnly,
-                "2024-02-29",
-                "\"2024-02-28T23:00:00Z\"",
-            ),
-            (
-                PgType::Date,
-                Facet::DateOnly,
-                "2024-07-01",
-                "\"2024-06-30T22:00:00Z\"",
-            ),
-        ];
-        for (pg_type, facet, raw, expected) in cases {
-            assert_eq!(
-                convert(pg_type.clone(), facet, raw).as_deref(),
-                Ok(expected),
-                "{pg_type:?} {raw}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_value_the_list_cannot_hold_is_refused_with_its_reason() {
-        let text = || Facet::Text { max_length: 3 };
-        let choice = Facet::Choice {
-            choices: vec!["open".into()],
-        };
-        let cases = [
-            (PgType::Text, text(), "abcd", "value.too_long"),
-            (PgType::Text, text(), "😀😀", "value.too_long"),
-            (PgType::Text, text(), "a\u{1}", "value.control_character"),
-            (PgType::Int8, NUMBER, "9007199254740993", "value.imprecise"),
-            (PgType::Float8, NUMBER, "NaN", "value.not_finite"),
-            (PgType::Float8, NUMBER, "-Infinity", "value.not_finite"),
-            (
-                PgType::TimestampTz,
-                Facet::DateTime,
-                "infinity",
-                "value.date_range",
-            ),
-            (PgType::Date, Facet::DateOnly, "0044-03-15 BC", "value.date_range"),
-            (PgType::Date, Facet::DateOnly, "1899-12-30", "value.date_range"),
-            (PgType::Text, choice, "shut", "value.not_a_choice"),
-            (PgType::Uuid, NUMBER, "x", "value.unsupported"),
-        ];
-        for (pg_type, facet, raw, code) in cases {
-            assert_eq!(convert(pg_type, facet, raw).unwrap_err().code(), code, "{raw}");
-        }
-    }
-
-    #[test]
-    fn null_is_null_for_every_column() {
-        let cell = None;
-        let value = to_target(&field(PgType::Int4, NUMBER), chrono_tz::UTC, &cell).unwrap();
-        assert!(value == Value::Null);
-    }
-
-    #[test]
-    fn a_refusal_never_repeats_the_value() {
-        let error = convert(PgType::Text, Facet::Text { max_length: 3 }, "hush-hush").unwrap_err();
-        assert!(!error.to_string().contains("hush") && !error.fix().contains("hush"));
-    }
-}
+#[path = "convert_tests.rs"]
+mod tests;

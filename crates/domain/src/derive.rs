@@ -12,6 +12,7 @@ use crate::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN, Title
 use crate::pg_type::PgType;
 use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
 use crate::table::{ColumnShape, TableShape};
+use crate::type_matrix::{default_facet, row_of, unfit_choice};
 
 /// What a person chose for one column.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -76,8 +77,8 @@ pub enum DeriveError {
     },
     /// Date-only columns without a time zone.
     #[error(
-        "column `{column}` is a date, and a list stores dates as the midnight of its site: \
-         give `target.timeZone`, or map the column to text"
+        "column `{column}` is a date, and a list stores dates as the midnight of its site, whose time zone is \
+         not known: give `target.timeZone`, or map the column to text"
     )]
     NoTimeZone {
         /// The first such column.
@@ -105,6 +106,26 @@ pub enum DeriveError {
         /// Internal name.
         name: String,
     },
+    /// A kind of list column that no value of the type has a place in.
+    #[error("column `{column}` is a {type_name}, which cannot become `{wanted}`; it can become {possible}")]
+    Impossible {
+        /// Column.
+        column: String,
+        /// Its type.
+        type_name: String,
+        /// What was asked for.
+        wanted: &'static str,
+        /// What can be asked for.
+        possible: String,
+    },
+    /// Texts that no list takes as choices.
+    #[error("column `{column}`: {reason}; correct `choices`, or map the column to text")]
+    UnfitChoices {
+        /// Column.
+        column: String,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// Nothing to sync.
     #[error("no column is mapped; leave out `exclude` or name at least one field")]
     NoFields,
@@ -129,10 +150,7 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
                 max_length: SINGLE_LINE_MAX,
             }
         } else {
-            choice
-                .facet
-                .clone()
-                .unwrap_or_else(|| default_facet(&column.pg_type))
+            facet_of(column, choice)?
         };
         let target = internal_name(column, choice, is_title, &fields)?;
         fields.push(FieldMapping {
@@ -173,6 +191,38 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
         title,
         time_zone,
     })
+}
+
+/// The list column that was asked for, if the type can fill one, or else the type's default.
+fn facet_of(column: &ColumnShape, choice: &FieldChoice) -> Result<Facet, DeriveError> {
+    let Some(facet) = &choice.facet else {
+        return Ok(default_facet(&column.pg_type));
+    };
+    let row = row_of(&column.pg_type);
+    if !row.takes(facet.kind()) {
+        return Err(DeriveError::Impossible {
+            column: column.name.clone(),
+            type_name: column.pg_type.cast_name().to_owned(),
+            wanted: facet.kind().word(),
+            possible: row
+                .words()
+                .iter()
+                .map(|word| format!("`{word}`"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        });
+    }
+    let choices = match facet {
+        Facet::Choice { choices } | Facet::MultiChoice { choices } => choices.as_slice(),
+        _ => &[],
+    };
+    match unfit_choice(choices) {
+        Some(reason) => Err(DeriveError::UnfitChoices {
+            column: column.name.clone(),
+            reason,
+        }),
+        None => Ok(facet.clone()),
+    }
 }
 
 fn no_such_column(table: &TableShape, role: &'static str, column: &str) -> DeriveError {
@@ -268,42 +318,6 @@ fn title_column(picked: &[(&ColumnShape, FieldChoice)]) -> Option<usize> {
                 && column.name.eq_ignore_ascii_case(name)
         })
     })
-}
-
-/// The kind of list column that holds every value of this type, as far as one does.
-#[must_use]
-pub fn default_facet(pg_type: &PgType) -> Facet {
-    match pg_type {
-        PgType::Bool => Facet::Boolean,
-        PgType::Int2 | PgType::Int4 | PgType::Int8 => Facet::Number { decimals: Some(0) },
-        PgType::Float4 | PgType::Float8 => Facet::Number { decimals: None },
-        // 15 significant digits survive the way through a double.
-        PgType::Numeric {
-            precision: Some(precision),
-            scale,
-        } if *precision <= 15 => Facet::Number {
-            decimals: scale
-                .and_then(|scale| u8::try_from(scale).ok())
-                .filter(|scale| *scale <= 5),
-        },
-        PgType::Numeric { .. } => Facet::Text {
-            max_length: SINGLE_LINE_MAX,
-        },
-        PgType::Varchar { length: Some(length) } | PgType::Char { length: Some(length) }
-            if *length <= SINGLE_LINE_MAX =>
-        {
-            Facet::Text { max_length: *length }
-        }
-        PgType::Text | PgType::Varchar { .. } | PgType::Char { .. } | PgType::Other { .. } => {
-            Facet::MultiLine
-        }
-        PgType::Uuid => Facet::Text { max_length: 36 },
-        PgType::Date => Facet::DateOnly,
-        PgType::Timestamp | PgType::TimestampTz => Facet::DateTime,
-        PgType::Enum { labels, .. } => Facet::Choice {
-            choices: labels.clone(),
-        },
-    }
 }
 
 /// Internal names of built-in columns, and names that confuse people or Graph (contract §5).
@@ -550,6 +564,65 @@ mod tests {
             error.contains("target.timeZone") && error.contains("text"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_kind_that_a_type_cannot_fill_is_refused_with_those_it_can() {
+        let asked = |pg_type: PgType, facet: Facet| {
+            let shape = table(vec![column("id", PgType::Int4), column("c", pg_type)]);
+            let fields = vec![FieldChoice {
+                column: "c".into(),
+                facet: Some(facet),
+                ..FieldChoice::default()
+            }];
+            derive(
+                &shape,
+                &Choices {
+                    fields: Some(fields),
+                    ..Choices::default()
+                },
+            )
+        };
+        let number = Facet::Number { decimals: Some(2) };
+        let error = asked(PgType::Uuid, number.clone()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column `c` is a uuid, which cannot become `number`; it can become `text`, `multiline`, `choice`"
+        );
+        let wide = PgType::Numeric {
+            precision: None,
+            scale: None,
+        };
+        assert_eq!(asked(wide, number.clone()).unwrap().fields[0].facet, number);
+        let several = |choices: &[&str]| Facet::MultiChoice {
+            choices: choices.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        let texts = || PgType::Array {
+            element: Box::new(PgType::Text),
+            name: "text[]".into(),
+        };
+        assert!(asked(texts(), several(&["a"])).is_ok());
+        assert!(matches!(
+            asked(PgType::Text, several(&["a"])),
+            Err(DeriveError::Impossible { .. })
+        ));
+        for unfit in ["", " a", "a\nb", "a;#b", &"x".repeat(256)] {
+            assert!(
+                matches!(
+                    asked(texts(), several(&["a", unfit])),
+                    Err(DeriveError::UnfitChoices { .. })
+                ),
+                "{unfit}"
+            );
+        }
+        for pg_type in [PgType::Bool, PgType::Date, PgType::Float8, PgType::Money, texts()] {
+            for facet in [Facet::MultiLine, Facet::Text { max_length: 9 }] {
+                assert_eq!(
+                    asked(pg_type.clone(), facet.clone()).unwrap().fields[0].facet,
+                    facet
+                );
+            }
+        }
     }
 
     #[test]

@@ -232,12 +232,12 @@ fn canonical_key_text(pg_type: &PgType, raw: &str) -> Option<(u8, String)> {
         PgType::Timestamp => Some((9, raw.to_owned())),
         PgType::TimestampTz => Some((10, raw.to_owned())),
         PgType::Enum { .. } => Some((11, raw.to_owned())),
-        PgType::Other { .. } => Some((12, raw.to_owned())),
+        PgType::Money | PgType::Array { .. } | PgType::Other { .. } => Some((12, raw.to_owned())),
     }
 }
 
 /// `numeric` compares by value: 1.0 equals 1.00, so trailing zeros go.
-fn canonical_numeric(raw: &str) -> Option<String> {
+pub(crate) fn canonical_numeric(raw: &str) -> Option<String> {
     if matches!(raw, "NaN" | "Infinity" | "-Infinity") {
         return Some(raw.to_owned());
     }

@@ -5,6 +5,7 @@
 //! [`reconcile`] first: three states of one row in, one decision out.
 
 pub mod agreed;
+mod array_literal;
 pub mod canonical;
 pub mod clock;
 pub mod convert;
@@ -27,4 +28,5 @@ pub mod reconcile;
 pub mod row;
 pub mod run;
 pub mod table;
+pub mod type_matrix;
 pub mod version;

@@ -55,6 +55,16 @@ pub enum PgType {
         /// Labels in their order.
         labels: Vec<String>,
     },
+    /// `money`, read as a numeric with the decimals of the database's `lc_monetary`: its own text form changes
+    /// with that setting and cannot be told from another currency's.
+    Money,
+    /// An array type.
+    Array {
+        /// Type of the elements, domains resolved.
+        element: Box<PgType>,
+        /// As `format_type` prints it; valid in a cast.
+        name: String,
+    },
     /// Any other type, by the name PostgreSQL gives it (`format_type`).
     Other {
         /// As `format_type` prints it; valid in a cast.
@@ -84,7 +94,28 @@ impl PgType {
             PgType::Date => "date",
             PgType::Timestamp => "timestamp without time zone",
             PgType::TimestampTz => "timestamp with time zone",
-            PgType::Enum { name, .. } | PgType::Other { name } => name,
+            PgType::Money => "money",
+            PgType::Enum { name, .. } | PgType::Array { name, .. } | PgType::Other { name } => name,
+        }
+    }
+
+    /// Version of the text in which cells of this type are read. It enters the stamps of layouts, since another
+    /// text has another hash; raise it when the text changes.
+    #[must_use]
+    pub fn raw_form(&self) -> u8 {
+        match self {
+            PgType::Money => 2,
+            _ => 1,
+        }
+    }
+
+    /// Labels of an enum, or of the enum that an array holds; empty for other types.
+    #[must_use]
+    pub fn labels(&self) -> &[String] {
+        match self {
+            PgType::Enum { labels, .. } => labels,
+            PgType::Array { element, .. } => element.labels(),
+            _ => &[],
         }
     }
 

@@ -2,7 +2,6 @@
 
 use serde_json::Value as Json;
 use syncbridge_domain::agreed::{Agreed, source_hash};
-use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
@@ -30,7 +29,7 @@ impl<W: World> Session<'_, W> {
         for (field, value) in self.spec.mapping.fields.iter().zip(&values) {
             // Nothing is what a new item holds anyway; leaving it out lets column defaults speak for it only
             // where a column has one, and those are written explicitly.
-            if field.direction != Direction::Pull && (*value != Value::Null || has_default(field)) {
+            if field.direction != Direction::Pull && (!value.is_blank() || has_default(field)) {
                 fields.insert(field.target.clone(), value.to_json());
             }
         }

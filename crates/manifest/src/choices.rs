@@ -1,7 +1,6 @@
 //! From a definition to the choices the mapping is derived with.
 
 use syncbridge_domain::derive::{Choices, FieldChoice};
-use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::table::TableShape;
 
 use crate::definition::SyncDefinitionSpec;
@@ -10,12 +9,14 @@ use crate::field_rule::FieldRule;
 /// A choice column that says nowhere what may be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "column `{column}` is to become a choice, but is no enum whose labels could be taken; \
-     write `type: {{kind: choice, choices: [..]}}`"
+    "column `{column}` is to become a choice, but is no enum (or array of one) whose labels could be taken; \
+     write `type: {{kind: {kind}, choices: [..]}}`"
 )]
 pub struct NoChoices {
     /// The column.
     pub column: String,
+    /// The kind that was asked for.
+    pub kind: &'static str,
 }
 
 impl SyncDefinitionSpec {
@@ -41,13 +42,13 @@ impl SyncDefinitionSpec {
 }
 
 fn field_choice(rule: &FieldRule, table: &TableShape) -> Result<FieldChoice, NoChoices> {
-    let labels: &[String] = match table.column(&rule.column).map(|column| &column.pg_type) {
-        Some(PgType::Enum { labels, .. }) => labels,
-        _ => &[],
-    };
+    let labels = table
+        .column(&rule.column)
+        .map_or(&[][..], |column| column.pg_type.labels());
     let facet = match &rule.facet {
         Some(facet) => Some(facet.facet(labels).ok_or_else(|| NoChoices {
             column: rule.column.clone(),
+            kind: facet.name(),
         })?),
         None => None,
     };
@@ -66,6 +67,7 @@ fn field_choice(rule: &FieldRule, table: &TableShape) -> Result<FieldChoice, NoC
 #[cfg(test)]
 mod tests {
     use syncbridge_domain::facet::Facet;
+    use syncbridge_domain::pg_type::PgType;
     use syncbridge_domain::table::ColumnShape;
 
     use super::*;
@@ -139,7 +141,8 @@ mod tests {
         assert_eq!(
             error,
             NoChoices {
-                column: "code".into()
+                column: "code".into(),
+                kind: "choice"
             }
         );
     }

@@ -55,6 +55,11 @@ pub enum FacetRule {
         /// The texts in their order.
         choices: Option<Vec<String>>,
     },
+    /// Any number of several texts; without choices, the labels of the enum that the column's arrays hold.
+    MultiChoice {
+        /// The texts in their order.
+        choices: Option<Vec<String>>,
+    },
     /// An instant.
     DateTime,
     /// A day.
@@ -62,7 +67,8 @@ pub enum FacetRule {
 }
 
 impl FacetRule {
-    /// The list column's facet. `labels` are those of the source column's enum type, empty for other types.
+    /// The list column's facet. `labels` are those of the source column's enum type, also where it holds arrays of
+    /// one; empty for other types.
     /// `None`: a choice column without choices, where the type has no labels either.
     #[must_use]
     pub fn facet(&self, labels: &[String]) -> Option<Facet> {
@@ -82,18 +88,28 @@ impl FacetRule {
             FacetRule::Choice { choices: None } => Facet::Choice {
                 choices: labels.to_vec(),
             },
+            FacetRule::MultiChoice {
+                choices: Some(choices),
+            } => Facet::MultiChoice {
+                choices: choices.clone(),
+            },
+            FacetRule::MultiChoice { choices: None } if labels.is_empty() => return None,
+            FacetRule::MultiChoice { choices: None } => Facet::MultiChoice {
+                choices: labels.to_vec(),
+            },
             FacetRule::DateTime => Facet::DateTime,
             FacetRule::Date => Facet::DateOnly,
         })
     }
 
-    fn name(&self) -> &'static str {
+    pub(crate) fn name(&self) -> &'static str {
         match self {
             FacetRule::Text { .. } => "text",
             FacetRule::MultiLine => "multiline",
             FacetRule::Number { .. } => "number",
             FacetRule::Boolean => "boolean",
             FacetRule::Choice { .. } => "choice",
+            FacetRule::MultiChoice { .. } => "multichoice",
             FacetRule::DateTime => "datetime",
             FacetRule::Date => "date",
         }
@@ -107,6 +123,7 @@ impl FacetRule {
             "number",
             "boolean",
             "choice",
+            "multichoice",
             "datetime",
             "date",
         ]
@@ -118,19 +135,20 @@ impl FacetRule {
         let kind = reader.required(
             &fields,
             "kind",
-            "one of text, multiline, number, boolean, choice, datetime, date",
+            "one of text, multiline, number, boolean, choice, multichoice, datetime, date",
         )?;
         let kind = reader.one_of(&kind, &kinds)?;
         let mut fits = true;
-        for (option, owner) in [
-            ("maxLength", "text"),
-            ("decimals", "number"),
-            ("choices", "choice"),
+        for (option, owners) in [
+            ("maxLength", &["text"][..]),
+            ("decimals", &["number"]),
+            ("choices", &["choice", "multichoice"]),
         ] {
-            if fields.has(option) && owner != kind {
+            if fields.has(option) && !owners.contains(&kind) {
                 let message = format!(
-                    "`{}` is an option of `{owner}`, not of `{kind}`",
-                    fields.path_of(option)
+                    "`{}` is an option of `{}`, not of `{kind}`",
+                    fields.path_of(option),
+                    owners.join("` and `")
                 );
                 reader.report(
                     fields.key_at(option),
@@ -160,6 +178,9 @@ impl FacetRule {
             "choice" => FacetRule::Choice {
                 choices: fields.get("choices").and_then(|slot| read_choices(reader, &slot)),
             },
+            "multichoice" => FacetRule::MultiChoice {
+                choices: fields.get("choices").and_then(|slot| read_choices(reader, &slot)),
+            },
             other => Self::without_options(other)?,
         };
         (fits && reader.count() == before).then_some(rule)
@@ -172,6 +193,7 @@ impl FacetRule {
             "number" => FacetRule::Number { decimals: None },
             "boolean" => FacetRule::Boolean,
             "choice" => FacetRule::Choice { choices: None },
+            "multichoice" => FacetRule::MultiChoice { choices: None },
             "datetime" => FacetRule::DateTime,
             "date" => FacetRule::Date,
             _ => return None,
@@ -187,6 +209,9 @@ impl FacetRule {
                 decimals: Some(digits),
             } => ("decimals", json!(digits)),
             FacetRule::Choice {
+                choices: Some(choices),
+            }
+            | FacetRule::MultiChoice {
                 choices: Some(choices),
             } => ("choices", json!(choices)),
             _ => return json!(self.name()),

@@ -32,7 +32,9 @@ const FIXED: &[(&str, &str)] = &[
     ("extra_float_digits", "3"),
     ("bytea_output", "hex"),
     ("xmlbinary", "base64"),
-    ("lc_monetary", "C"),
+    ("xmloption", "content"),
+    // `lc_monetary` stays what the server says: it decides how many of the digits of a `money` are decimals, so
+    // another one would read 100 yen as 1.
     ("lc_numeric", "C"),
     ("lc_time", "C"),
     ("standard_conforming_strings", "on"),

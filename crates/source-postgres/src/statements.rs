@@ -141,7 +141,11 @@ impl Writer<'_> {
 
     fn cell(&self, sql: &mut Sql, column: &Column) {
         let as_text = |sql: &mut Sql| {
-            column_of_t(sql, column).text("::text");
+            column_of_t(sql, column).text(match column.pg_type {
+                // Without a currency sign and separators, which `lc_monetary` would put there.
+                PgType::Money => "::numeric::text",
+                _ => "::text",
+            });
         };
         if !may_be_long(&column.pg_type) {
             return as_text(sql);
@@ -339,7 +343,7 @@ fn key_value(sql: &mut Sql, at: usize, column: &Column) {
 /// Whether a text of this type can exceed any sensible cell.
 fn may_be_long(pg_type: &PgType) -> bool {
     match pg_type {
-        PgType::Text | PgType::Other { .. } => true,
+        PgType::Text | PgType::Array { .. } | PgType::Other { .. } => true,
         PgType::Varchar { length } | PgType::Char { length } => length.is_none_or(|length| length > 10_000),
         _ => false,
     }

@@ -134,6 +134,11 @@ fn facet_json(facet: &Facet) -> (&'static str, Json) {
             "choice",
             json!({"allowTextEntry": false, "choices": choices, "displayAs": "dropDownMenu"}),
         ),
+        // Check boxes are how Graph says that several may be chosen.
+        Facet::MultiChoice { choices } => (
+            "choice",
+            json!({"allowTextEntry": false, "choices": choices, "displayAs": "checkBoxes"}),
+        ),
         Facet::DateTime => ("dateTime", json!({"displayAs": "default", "format": "dateTime"})),
         Facet::DateOnly => ("dateTime", json!({"displayAs": "default", "format": "dateOnly"})),
     }
@@ -180,8 +185,6 @@ pub enum ColumnKind {
     Known(Facet),
     /// Text with markup; the service rewrites what is stored.
     RichText,
-    /// Several choices at once.
-    MultiChoice,
     /// A kind by its facet's name in the contract.
     Other(&'static str),
 }
@@ -292,7 +295,9 @@ fn kind(answer: &ColumnAnswer) -> Option<ColumnKind> {
     }
     if let Some(choice) = &answer.choice {
         if choice.display_as.as_deref() == Some("checkBoxes") {
-            return Some(ColumnKind::MultiChoice);
+            return known(Facet::MultiChoice {
+                choices: choice.choices.clone(),
+            });
         }
         return known(Facet::Choice {
             choices: choice.choices.clone(),
@@ -398,7 +403,11 @@ pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
         | (Facet::Boolean, Some(ColumnKind::Known(Facet::Boolean)))
         | (Facet::DateTime, Some(ColumnKind::Known(Facet::DateTime)))
         | (Facet::DateOnly, Some(ColumnKind::Known(Facet::DateOnly))) => Fit::Serves,
-        (Facet::Choice { choices: needs }, Some(ColumnKind::Known(Facet::Choice { choices: has }))) => {
+        (Facet::Choice { choices: needs }, Some(ColumnKind::Known(Facet::Choice { choices: has })))
+        | (
+            Facet::MultiChoice { choices: needs },
+            Some(ColumnKind::Known(Facet::MultiChoice { choices: has })),
+        ) => {
             let missing: Vec<_> = needs
                 .iter()
                 .filter(|choice| !has.contains(choice))
@@ -412,7 +421,6 @@ pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
         }
         (_, Some(ColumnKind::Known(facet))) => other_kind(facet_name(facet).into()),
         (_, Some(ColumnKind::RichText)) => other_kind("rich text".into()),
-        (_, Some(ColumnKind::MultiChoice)) => other_kind("several choices at once".into()),
         (_, Some(ColumnKind::Other(name))) => other_kind((*name).into()),
         (_, None) => other_kind("a kind of column that is not told".into()),
     }
@@ -425,6 +433,7 @@ fn facet_name(facet: &Facet) -> &'static str {
         Facet::Number { .. } => "number",
         Facet::Boolean => "yes/no",
         Facet::Choice { .. } => "choice",
+        Facet::MultiChoice { .. } => "several choices at once",
         Facet::DateTime => "date and time",
         Facet::DateOnly => "date only",
     }
@@ -459,6 +468,9 @@ mod tests {
             Facet::Number { decimals: Some(2) },
             Facet::Boolean,
             Facet::Choice {
+                choices: vec!["A".into(), "B".into()],
+            },
+            Facet::MultiChoice {
                 choices: vec!["A".into(), "B".into()],
             },
             Facet::DateTime,

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Lane, Spending};
-use syncbridge_domain::receipt::{ItemId, Receipt, Refusal, TaggedWrite, Write};
+use syncbridge_domain::receipt::{Fields, ItemId, Receipt, Refusal, TaggedWrite, Write};
 
 use crate::batch::{MAX_PARTS, PartOutcome};
 use crate::call::NoAnswer;
@@ -155,7 +155,7 @@ impl<T: Transport> ListTarget<T> {
         let one = |item: &ItemId| format!("/sites/{{site}}/lists/{{list}}/items/{}", shown(item));
         match &tagged.write {
             Write::Create { fields } => {
-                let body = json!({"fields": fields});
+                let body = json!({"fields": on_the_wire(fields)});
                 let template = "/sites/{site}/lists/{list}/items";
                 Some(Call::write(
                     Method::Post,
@@ -179,7 +179,7 @@ impl<T: Transport> ListTarget<T> {
                     template,
                     Endpoint::WriteItem,
                     why,
-                    Some(&json!(fields)),
+                    Some(&on_the_wire(fields)),
                 )
                 .if_match(Some(expected.if_match()))
             }),
@@ -252,6 +252,18 @@ impl<T: Transport> ListTarget<T> {
             segment(&self.list)
         )
     }
+}
+
+/// The fields as they are sent: a list of texts needs its type beside it (contract §7, §15 no. 4).
+fn on_the_wire(fields: &Fields) -> Json {
+    let mut sent = serde_json::Map::new();
+    for (name, value) in fields {
+        if value.is_array() {
+            sent.insert(format!("{name}@odata.type"), json!("Collection(Edm.String)"));
+        }
+        sent.insert(name.clone(), value.clone());
+    }
+    Json::Object(sent)
 }
 
 /// The number of an item for a trace; anything else is not shown.

@@ -53,6 +53,7 @@ pub(crate) async fn read_columns(
     connection: &mut PgConnection,
     relation: i64,
 ) -> Result<Vec<CatalogColumn>, sqlx::Error> {
+    // An array type is the one its element names as such; `oidvector` and its like are none.
     // `format_type(oid, -1)` is the spelling that casts without cutting: `bpchar`, not `character`.
     let rows = sqlx::query(
         "SELECT a.attname::text, NOT a.attnotnull, a.attidentity <> '', a.attgenerated <> '', \
@@ -63,7 +64,11 @@ pub(crate) async fn read_columns(
              ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e \
                    WHERE e.enumtypid = base.oid ORDER BY e.enumsortorder), \
              co.collname::text, co.collisdeterministic, \
-             pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT') \
+             pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'), \
+             element.oid::int8, element.typmod, element.typtype::text, \
+             pg_catalog.format_type(element.oid, -1), \
+             ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum AS e \
+                   WHERE e.enumtypid = element.oid ORDER BY e.enumsortorder) \
          FROM pg_catalog.pg_attribute AS a \
          JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid \
          CROSS JOIN LATERAL ( \
@@ -75,6 +80,16 @@ pub(crate) async fn read_columns(
                  FROM chain JOIN pg_catalog.pg_type AS b ON b.oid = chain.typbasetype \
                  WHERE chain.typtype = 'd') \
              SELECT chain.oid, chain.typmod, chain.typtype FROM chain WHERE chain.typtype <> 'd') AS base \
+         LEFT JOIN LATERAL ( \
+             WITH RECURSIVE chain AS ( \
+                 SELECT b.oid, base.typmod, b.typtype, b.typbasetype, b.typtypmod \
+                 FROM pg_catalog.pg_type AS b WHERE b.typarray = base.oid \
+                 UNION ALL \
+                 SELECT b.oid, chain.typtypmod, b.typtype, b.typbasetype, b.typtypmod \
+                 FROM chain JOIN pg_catalog.pg_type AS b ON b.oid = chain.typbasetype \
+                 WHERE chain.typtype = 'd') \
+             SELECT chain.oid, chain.typmod, chain.typtype FROM chain WHERE chain.typtype <> 'd') AS element \
+             ON true \
          LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          LEFT JOIN pg_catalog.pg_collation AS co ON co.oid = a.attcollation \
          WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
@@ -95,15 +110,27 @@ pub(crate) fn oid(number: i64) -> Result<sqlx::postgres::types::Oid, sqlx::Error
 fn column(row: &PgRow) -> Result<CatalogColumn, sqlx::Error> {
     let base: i64 = row.try_get(8)?;
     let typmod: i32 = row.try_get(9)?;
-    let typtype: String = row.try_get(10)?;
+    let typtype: &str = row.try_get(10)?;
     let spelled: String = row.try_get(11)?;
-    let pg_type = if typtype == "e" {
-        PgType::Enum {
-            name: spelled.clone(),
-            labels: row.try_get(12)?,
+    let element = match row.try_get::<Option<i64>, _>(16)? {
+        Some(element) => {
+            let spelled: String = row.try_get(19)?;
+            Some(one_type(
+                element,
+                row.try_get(17)?,
+                row.try_get(18)?,
+                &spelled,
+                row.try_get(20)?,
+            ))
         }
-    } else {
-        base_type(base, typmod, &spelled)
+        None => None,
+    };
+    let pg_type = match element {
+        Some(element) => PgType::Array {
+            element: Box::new(element),
+            name: spelled.clone(),
+        },
+        None => one_type(base, typmod, typtype, &spelled, row.try_get(12)?),
     };
     let collation = match row.try_get::<Option<String>, _>(13)? {
         Some(name) => Some(CollationDescription {
@@ -132,6 +159,18 @@ fn column(row: &PgRow) -> Result<CatalogColumn, sqlx::Error> {
     })
 }
 
+/// A type that is no domain and no array.
+fn one_type(oid: i64, typmod: i32, typtype: &str, spelled: &str, labels: Vec<String>) -> PgType {
+    if typtype == "e" {
+        PgType::Enum {
+            name: spelled.to_owned(),
+            labels,
+        }
+    } else {
+        base_type(oid, typmod, spelled)
+    }
+}
+
 /// Object ids of built-in types never change.
 fn base_type(oid: i64, typmod: i32, spelled: &str) -> PgType {
     let length = || u32::try_from(typmod - 4).ok().filter(|_| typmod >= 4);
@@ -150,6 +189,7 @@ fn base_type(oid: i64, typmod: i32, spelled: &str) -> PgType {
         1082 => PgType::Date,
         1114 => PgType::Timestamp,
         1184 => PgType::TimestampTz,
+        790 => PgType::Money,
         _ => PgType::Other {
             name: spelled.to_owned(),
         },

@@ -177,7 +177,11 @@ pub(crate) fn unaddressable(column: &ColumnDescription) -> Option<KeyRefusal> {
         return Some(KeyRefusal::Nondeterministic(name()));
     }
     match &column.pg_type {
-        PgType::Other { name: spelled } if !EQUAL_AS_TEXT.contains(&spelled.as_str()) => {
+        // Its text changes with the server's `lc_monetary`, and with it would every row's identity.
+        PgType::Money => Some(KeyRefusal::TypeEquality(name())),
+        PgType::Other { name: spelled } | PgType::Array { name: spelled, .. }
+            if !EQUAL_AS_TEXT.contains(&spelled.as_str()) =>
+        {
             Some(KeyRefusal::TypeEquality(name()))
         }
         _ => None,
@@ -197,7 +201,6 @@ const EQUAL_AS_TEXT: &[&str] = &[
     "macaddr8",
     "pg_lsn",
     "xid8",
-    "money",
     "time without time zone",
     "\"bit\"",
     "bit varying",
