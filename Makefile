@@ -49,6 +49,6 @@ soak: ## Kill the workers again and again; KILLS=n sets how often (500)
 	cargo build --workspace --all-targets --locked
 	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_/)'
 
-bench: ## Measure, and compare with the committed floors; ARGS=… passes options on (ARGS='-o json')
-	cargo build --workspace --release --locked --bin bench
+bench: ## Measure, and compare with the committed bounds, about half an hour; ARGS=… passes options on (ARGS='-o json')
+	cargo build --workspace --release --locked --bin bench --bin graph-sim --bin syncbridge
 	target/release/bench --check $(ARGS)

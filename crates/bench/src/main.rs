@@ -1,42 +1,48 @@
-//! `bench`: measures rows, shows them, and holds them against the committed floors.
+//! `bench`: measures rows, shows them, and holds them against the committed bounds.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a command line talks on these"
 )]
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
-use syncbridge_bench::floors::{self, Floor};
+use indicatif::{ProgressBar, ProgressStyle};
+use syncbridge_bench::floors::{self, Bound};
 use syncbridge_bench::measure::{Effort, measure};
 use syncbridge_bench::report::{Report, Result, build};
-use syncbridge_bench::rows::{ROWS, Row};
+use syncbridge_bench::rows::{self, EXPERIMENTS, Experiment, Form};
 
-/// Measures what SyncBridge relies on.
+/// Measures what SyncBridge promises and relies on
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Args {
-    /// Only rows whose name contains one of these
+    /// Only experiments whose name, or the name of one of whose rows, contains one of these
     names: Vec<String>,
-    /// Show the rows and their floors, measure nothing
+    /// Show the rows and their bounds, measure nothing
     #[arg(long)]
     list: bool,
-    /// Fail where a row falls below its floor; needs a release build
-    #[arg(long, conflicts_with = "list")]
+    /// Fail where a row misses its bound; needs a release build
+    #[arg(long, conflicts_with_all = ["list", "quick"])]
     check: bool,
+    /// A tenth of the size and one sample: shows that everything works, and no figure worth telling
+    #[arg(long)]
+    quick: bool,
     /// How results are shown
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
-    /// Samples a row that count
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    samples: u32,
-    /// Samples a row that are thrown away first
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=1_000))]
-    warm_up: u32,
-    /// The floors
+    /// Samples that count, instead of each experiment's own number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    samples: Option<u32>,
+    /// Samples that are thrown away first, instead of each experiment's own number
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    warm_up: Option<u32>,
+    /// The bounds
     #[arg(long, default_value = "bench/floors.toml", value_name = "FILE")]
     floors: PathBuf,
 }
@@ -61,7 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers whether every floor held.
+/// Answers whether every bound held.
 fn run(args: &Args) -> anyhow::Result<bool> {
     let text = std::fs::read_to_string(&args.floors).with_context(|| {
         format!(
@@ -69,25 +75,30 @@ fn run(args: &Args) -> anyhow::Result<bool> {
             args.floors.display()
         )
     })?;
-    let floors = floors::parse(&text)?;
-    floors::fit(&floors, ROWS.iter().map(|row| (row.name, row.unit)))?;
-    let rows: Vec<&Row> = ROWS
+    let bounds = floors::parse(&text)?;
+    floors::fit(&bounds, rows::all().map(|row| (row.name, row.unit)))?;
+    let chosen: Vec<&Experiment> = EXPERIMENTS
         .iter()
-        .filter(|row| args.names.is_empty() || args.names.iter().any(|part| row.name.contains(part.as_str())))
+        .filter(|one| wanted(one, &args.names))
         .collect();
-    ensure!(!rows.is_empty(), "no row has such a name (see --list)");
+    ensure!(!chosen.is_empty(), "nothing has such a name (see --list)");
     if args.list {
-        list(&rows, &floors);
+        list(&chosen, &bounds);
         return Ok(true);
     }
     ensure!(
         !args.check || build() == "release",
-        "floors hold for a release build: `make bench`"
+        "bounds hold for a release build: `make bench`"
     );
-    let results = measured(args, &rows, &floors)?;
+    let mut results = Vec::new();
+    for experiment in chosen {
+        results.extend(measured(args, experiment, &bounds)?);
+    }
     let report = Report {
         build: build(),
+        form: if args.quick { "quick" } else { "full" },
         cores: std::thread::available_parallelism().map_or(1, usize::from),
+        load: load(),
         rows: &results,
     };
     match args.output {
@@ -97,42 +108,102 @@ fn run(args: &Args) -> anyhow::Result<bool> {
     if !args.check {
         return Ok(true);
     }
-    let broken = floors::broken(&floors, &results);
+    let broken = floors::broken(&bounds, &results);
     for one in &broken {
-        eprintln!("below its floor: {one}");
+        eprintln!("missed: {one}");
     }
     Ok(broken.is_empty())
 }
 
-fn measured(args: &Args, rows: &[&Row], floors: &[Floor]) -> anyhow::Result<Vec<Result>> {
-    let effort = Effort {
-        warm_up: args.warm_up,
-        samples: args.samples,
+fn wanted(experiment: &Experiment, names: &[String]) -> bool {
+    let rows = experiment.rows.iter().map(|row| row.name);
+    let mut all = rows.chain([experiment.name]);
+    names.is_empty() || all.any(|name| names.iter().any(|part| name.contains(part.as_str())))
+}
+
+fn measured(args: &Args, experiment: &Experiment, bounds: &[Bound]) -> anyhow::Result<Vec<Result>> {
+    let form = if args.quick { Form::Quick } else { Form::Full };
+    let own = if args.quick {
+        Effort {
+            warm_up: 0,
+            samples: 1,
+        }
+    } else {
+        experiment.effort
     };
-    let mut results = Vec::with_capacity(rows.len());
-    for row in rows {
-        eprintln!("{} …", row.name);
-        let numbers = measure(effort, || (row.sample)(row.size)).with_context(|| row.name.to_owned())?;
-        results.push(Result {
+    let effort = Effort {
+        warm_up: args.warm_up.unwrap_or(own.warm_up),
+        samples: args.samples.unwrap_or(own.samples),
+    };
+    let line = Line::new(experiment.name);
+    let numbers = measure(experiment.rows.len(), effort, |at, all| {
+        let tell = |step: &str| line.tell(&format!("sample {at} of {all}: {step}"));
+        tell("begins");
+        (experiment.sample)(form, &tell)
+    })
+    .with_context(|| experiment.name.to_owned())?;
+    line.end();
+    let results = experiment.rows.iter().zip(numbers).map(|(row, measured)| {
+        let bound = bounds.iter().find(|bound| bound.name == row.name);
+        Result {
             name: row.name.to_owned(),
             unit: row.unit.to_owned(),
-            floor: floor_of(floors, row).map(|floor| floor.floor),
-            measured: numbers,
+            at_least: bound.and_then(|bound| bound.at_least),
+            at_most: bound.and_then(|bound| bound.at_most),
+            measured,
+        }
+    });
+    Ok(results.collect())
+}
+
+/// How far an experiment is: one line that moves on a terminal, lines anywhere else.
+struct Line {
+    name: &'static str,
+    bar: Option<ProgressBar>,
+}
+
+impl Line {
+    fn new(name: &'static str) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {msg} ({elapsed})") {
+                bar.set_style(style);
+            }
+            bar.set_prefix(name);
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
         });
+        Self { name, bar }
     }
-    Ok(results)
+
+    fn tell(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.set_message(text.to_owned()),
+            None => eprintln!("{}: {text}", self.name),
+        }
+    }
+
+    fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
 }
 
-fn floor_of<'a>(floors: &'a [Floor], row: &Row) -> Option<&'a Floor> {
-    floors.iter().find(|floor| floor.name == row.name)
+/// The load average of the last five minutes; 0 where the system does not tell.
+fn load() -> f64 {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let five = text.split_ascii_whitespace().nth(1);
+    five.and_then(|five| five.parse().ok()).unwrap_or(0.0)
 }
 
-fn list(rows: &[&Row], floors: &[Floor]) {
-    for row in rows {
-        let floor = floor_of(floors, row).map_or_else(
-            || "no floor".to_owned(),
-            |floor| format!("at least {:.0}, {}", floor.floor, floor.id),
-        );
-        println!("{}  [{}; {floor}]\n    {}", row.name, row.unit, row.about);
+fn list(experiments: &[&Experiment], bounds: &[Bound]) {
+    for experiment in experiments {
+        println!("{}: {}", experiment.name, experiment.about);
+        for row in experiment.rows {
+            let bound = bounds.iter().find(|bound| bound.name == row.name);
+            let bound = bound.map_or_else(|| "no bound".to_owned(), Bound::to_string);
+            println!("    {}  [{}; {bound}]\n        {}", row.name, row.unit, row.about);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use serde::Serialize;
 
-/// One sample: so much work in so much time.
+/// Work done in a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Units of work done.
@@ -17,16 +17,22 @@ pub struct Sample {
 impl Sample {
     /// Units of work a second.
     #[must_use]
-    #[allow(
-        clippy::cast_precision_loss,
-        reason = "work is far below 2^52, and this is a measurement"
-    )]
     pub fn rate(self) -> f64 {
-        self.work as f64 / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
+        number(self.work) / self.took.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-/// How often a row is measured.
+/// A count as a measured number.
+#[must_use]
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "counts are far below 2^52, and this is a measurement"
+)]
+pub fn number(count: u64) -> f64 {
+    count as f64
+}
+
+/// How often something is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
     /// Samples thrown away.
@@ -38,64 +44,76 @@ pub struct Effort {
 /// What the samples of one row say.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {
-    /// Units of work a second, the middle sample (the mean of the two middle ones).
+    /// The middle sample (the mean of the two middle ones).
     pub median: f64,
-    /// The slowest sample.
+    /// The smallest sample.
     pub least: f64,
-    /// The fastest sample.
+    /// The largest sample.
     pub most: f64,
-    /// (most − least) / median: how far the samples lie apart.
+    /// Median distance of the samples from their median (MAD): one odd sample does not move it.
     pub spread: f64,
     /// Every sample in the order it was taken.
     pub samples: Vec<f64>,
 }
 
 impl Measured {
-    /// Sums rates up.
+    /// Sums samples up.
     ///
     /// # Errors
-    /// No rate at all, or one that is no number.
+    /// No sample at all, or one that is no number or less than nothing.
     pub fn of(samples: Vec<f64>) -> anyhow::Result<Self> {
         ensure!(!samples.is_empty(), "nothing was measured");
         ensure!(
-            samples.iter().all(|rate| rate.is_finite() && *rate > 0.0),
-            "a sample did no work or took no time"
+            samples.iter().all(|sample| sample.is_finite() && *sample >= 0.0),
+            "a sample is no number that can be measured: {samples:?}"
         );
-        let mut sorted = samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        };
-        let (least, most) = (sorted[0], sorted[sorted.len() - 1]);
+        let middle = median(samples.clone());
         Ok(Self {
-            median,
-            least,
-            most,
-            spread: (most - least) / median,
+            median: middle,
+            least: samples.iter().copied().fold(f64::INFINITY, f64::min),
+            most: samples.iter().copied().fold(0.0, f64::max),
+            spread: median(samples.iter().map(|sample| (sample - middle).abs()).collect()),
             samples,
         })
     }
 }
 
-/// Takes samples: first those of the warm-up, then those that count.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.as_slice() {
+        [] => 0.0,
+        values if values.len() % 2 == 1 => values[middle],
+        values => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Takes samples of several rows at once: first those of the warm-up, then those that count. `sample` answers one
+/// number a row and is told which of how many samples it takes.
 ///
 /// # Errors
 /// What a sample answers; a measurement that went wrong is none.
 pub fn measure(
+    rows: usize,
     effort: Effort,
-    mut sample: impl FnMut() -> anyhow::Result<Sample>,
-) -> anyhow::Result<Measured> {
-    for _ in 0..effort.warm_up {
-        sample()?;
+    mut sample: impl FnMut(u32, u32) -> anyhow::Result<Vec<f64>>,
+) -> anyhow::Result<Vec<Measured>> {
+    let all = effort.warm_up + effort.samples;
+    let mut taken: Vec<Vec<f64>> = vec![Vec::new(); rows];
+    for at in 0..all {
+        let values = sample(at + 1, all)?;
+        ensure!(
+            values.len() == rows,
+            "{} numbers were measured for {rows} rows",
+            values.len()
+        );
+        if at >= effort.warm_up {
+            for (samples, value) in taken.iter_mut().zip(values) {
+                samples.push(value);
+            }
+        }
     }
-    let mut rates = Vec::new();
-    for _ in 0..effort.samples {
-        rates.push(sample()?.rate());
-    }
-    Measured::of(rates)
+    taken.into_iter().map(Measured::of).collect()
 }
 
 #[cfg(test)]
@@ -105,35 +123,44 @@ mod tests {
     #[test]
     fn the_median_is_the_middle_sample_or_the_mean_of_the_two_middle_ones() {
         let odd = Measured::of(vec![30.0, 10.0, 20.0]).unwrap();
-        assert_eq!(
-            (odd.median, odd.least, odd.most, odd.spread),
-            (20.0, 10.0, 30.0, 1.0)
-        );
+        assert_eq!((odd.median, odd.least, odd.most), (20.0, 10.0, 30.0));
         assert_eq!(odd.samples, [30.0, 10.0, 20.0]);
         assert_eq!(Measured::of(vec![1.0, 4.0, 2.0, 3.0]).unwrap().median, 2.5);
     }
 
     #[test]
-    fn nothing_measured_and_nothing_done_are_errors() {
-        assert!(Measured::of(Vec::new()).is_err());
-        assert!(Measured::of(vec![1.0, 0.0]).is_err());
+    fn one_odd_sample_moves_neither_median_nor_spread() {
+        let calm = Measured::of(vec![10.0, 11.0, 9.0, 10.0, 10.0]).unwrap();
+        let odd = Measured::of(vec![10.0, 11.0, 9.0, 10.0, 900.0]).unwrap();
+        assert_eq!((calm.median, calm.spread), (10.0, 0.0));
+        assert_eq!((odd.median, odd.spread, odd.most), (10.0, 1.0, 900.0));
     }
 
     #[test]
-    fn warm_up_samples_do_not_count() {
-        let mut taken = 0;
+    fn nothing_measured_and_what_is_no_number_are_errors() {
+        assert!(Measured::of(Vec::new()).is_err());
+        assert!(Measured::of(vec![1.0, f64::NAN]).is_err());
+        assert!(Measured::of(vec![-1.0]).is_err());
+        assert_eq!(Measured::of(vec![0.0]).unwrap().median, 0.0);
+    }
+
+    #[test]
+    fn warm_up_samples_do_not_count_and_rows_keep_their_own() {
         let effort = Effort {
             warm_up: 2,
             samples: 3,
         };
-        let measured = measure(effort, || {
-            taken += 1;
-            Ok(Sample {
-                work: if taken <= 2 { 1 } else { 100 },
-                took: Duration::from_secs(1),
+        let measured = measure(2, effort, |at, all| {
+            assert_eq!(all, 5);
+            Ok(if at <= 2 {
+                vec![1.0, 2.0]
+            } else {
+                vec![100.0, 200.0]
             })
-        });
-        assert_eq!(measured.unwrap().samples, [100.0; 3]);
-        assert_eq!(taken, 5);
+        })
+        .unwrap();
+        assert_eq!(measured[0].samples, [100.0; 3]);
+        assert_eq!(measured[1].samples, [200.0; 3]);
+        assert!(measure(2, effort, |_, _| Ok(vec![1.0])).is_err());
     }
 }

@@ -11,11 +11,14 @@ use crate::measure::Measured;
 pub struct Result {
     /// Name of the row.
     pub name: String,
-    /// Unit of all its numbers but `spread`.
+    /// Unit of all its numbers.
     pub unit: String,
-    /// Its floor, where it has one.
+    /// The least median, where it has a floor.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub floor: Option<f64>,
+    pub at_least: Option<f64>,
+    /// The greatest median, where it has a ceiling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
     /// The numbers.
     #[serde(flatten)]
     pub measured: Measured,
@@ -24,10 +27,15 @@ pub struct Result {
 /// All rows with what they were measured on.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report<'a> {
-    /// `release` or `debug`; floors hold for the first only.
+    /// `release` or `debug`; bounds hold for the first only.
     pub build: &'static str,
+    /// `full` or `quick`; bounds hold for the first only.
+    pub form: &'static str,
     /// How many cores the machine offers.
     pub cores: usize,
+    /// Processes that wanted a core, on average over the last five minutes (`uptime`): above `cores` others were
+    /// at work as well, and times say little.
+    pub load: f64,
     /// The rows.
     pub rows: &'a [Result],
 }
@@ -37,26 +45,41 @@ impl Report<'_> {
     #[must_use]
     pub fn text(&self) -> String {
         let width = self.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
-        let mut text = format!("{} build, {} cores\n", self.build, self.cores);
+        let mut text = format!(
+            "{} build, {} form, {} cores, load {:.1}\n",
+            self.build, self.form, self.cores, self.load
+        );
         for row in self.rows {
             let m = &row.measured;
             // Writing to a text cannot fail.
             let _ = write!(
                 text,
-                "{:<width$}  {:>9.0} {} (least {:.0}, most {:.0}, spread {:.0} %",
+                "{:<width$}  {:>10} {} (spread {}, {} to {}, n = {}",
                 row.name,
-                m.median,
+                shown(m.median),
                 row.unit,
-                m.least,
-                m.most,
-                m.spread * 100.0,
+                shown(m.spread),
+                shown(m.least),
+                shown(m.most),
+                m.samples.len(),
             );
-            let _ = match row.floor {
-                Some(floor) => writeln!(text, "; floor {floor:.0})"),
-                None => writeln!(text, "; no floor)"),
+            let _ = match (row.at_least, row.at_most) {
+                (Some(least), _) => writeln!(text, "; at least {least})"),
+                (_, Some(most)) => writeln!(text, "; at most {most})"),
+                _ => writeln!(text, ")"),
             };
         }
         text
+    }
+}
+
+/// A number with as many digits as tell something.
+#[must_use]
+pub fn shown(value: f64) -> String {
+    match value.abs() {
+        size if size >= 1_000.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.3}"),
     }
 }
 

@@ -11,6 +11,7 @@
 //! | [`nats`] | a private NATS server with JetStream ([`nats::Server`]) |
 //! | [`simulator`] | a `graph-sim` process ([`simulator::GraphSim`]) |
 //! | [`sample`] | the sample company as SQL, and a working day in it |
+//! | [`generator`] | believable tables of any size, the same on every machine |
 //! | [`testing`] | a database per test on one cluster shared by all tests |
 //! | [`process`] | signals and liveness, for tests that kill and freeze processes |
 //!
@@ -21,6 +22,7 @@
 //! where it went.
 
 pub mod folders;
+pub mod generator;
 pub mod nats;
 pub mod postgres;
 pub mod process;

@@ -141,7 +141,7 @@ impl Default for Limits {
         Self {
             page_rows: 2_000,
             batch_writes: 20,
-            batches_in_flight: 8,
+            batches_in_flight: 20,
         }
     }
 }

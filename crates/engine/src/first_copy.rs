@@ -26,17 +26,20 @@ impl<W: World> Session<'_, W> {
         if after.is_none() {
             pending = self.pending_watermark().await?.into_iter().collect();
         }
-        loop {
-            self.check()?;
-            let page = self
-                .ports
-                .source
-                .page_by_key(after.as_ref(), self.spec.limits.page_rows)
-                .await?;
-            let Some(last) = page.rows.last() else { break };
+        let source = self.ports.source;
+        let page_rows = self.spec.limits.page_rows;
+        self.check()?;
+        let mut page = source.page_by_key(after.as_ref(), page_rows).await?;
+        while let Some(last) = page.rows.last() {
             moved_on(after.as_ref(), &last.key)?;
-            after = Some(last.key.clone());
-            self.apply_page(page).await?;
+            let position = last.key.clone();
+            // The next page is read while this one is sent. What changes in it meanwhile is behind the position as
+            // much as what changes after it was applied: the feed catches both.
+            let next = source.page_by_key(Some(&position), page_rows);
+            let (applied, next) = futures_util::future::join(self.apply_page(page), next).await;
+            applied?;
+            page = next?;
+            after = Some(position);
             let cursor = Cursor::FirstCopy {
                 after: after.clone(),
                 pending: pending.clone(),
@@ -45,6 +48,7 @@ impl<W: World> Session<'_, W> {
                 .ledger
                 .mark_dirty(self.fence(), &[], Some(&cursor))
                 .await?;
+            self.check()?;
         }
         // A value that was ripe when it was taken is covered by the copy itself; any other waits for the
         // feed's own passes, which read from the beginning until it is ripe. That costs no request.

@@ -2,13 +2,15 @@
 //! the ledger's digests. Neither side is sorted by the other's rules, because two systems never agree on an
 //! order, and memory is bounded by one bucket.
 
+use std::task::Poll;
+
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::dirty::DirtyMark;
 use syncbridge_domain::feed::{Cursor, Mark};
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
 
-use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step};
+use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, SourcePage, Spill, Step};
 use crate::session::{Session, World, moved_on};
 
 /// What comparing one bucket says about one identity.
@@ -47,33 +49,50 @@ impl<W: World> Session<'_, W> {
         let rows = self.ports.source.estimate().await?;
         self.ports.progress.step(Step::Reading { rows });
         let mut spill = self.ports.scratch.spill(rows)?;
-        let mut first = None;
+        let source = self.ports.source;
+        let page_rows = self.spec.limits.page_rows;
+        self.check()?;
+        let mut page = source.page_by_key(None, page_rows).await?;
+        let first = page.mark;
         let mut after: Option<Key> = None;
-        loop {
-            self.check()?;
-            let page = self
-                .ports
-                .source
-                .page_by_key(after.as_ref(), self.spec.limits.page_rows)
-                .await?;
-            first.get_or_insert(page.mark);
-            let Some(last) = page.rows.last() else { break };
+        while let Some(last) = page.rows.last() {
             moved_on(after.as_ref(), &last.key)?;
-            after = Some(last.key.clone());
-            self.counters.read += page.rows.len() as u64;
-            let records = page
-                .rows
-                .into_iter()
-                .map(|row| ScanRecord {
-                    identity: self.identity(&row.key),
-                    digest: self.digest(&row.cells),
-                    key: row.key,
-                })
-                .collect();
-            spill.push(records)?;
+            let position = last.key.clone();
+            // The server reads the next page while this one is hashed and put away.
+            let next = source.page_by_key(Some(&position), page_rows);
+            let put = self.spill_page(&mut spill, page);
+            let (next, put) = futures_util::future::join(next, put).await;
+            put?;
+            page = next?;
+            after = Some(position);
             self.report();
+            self.check()?;
         }
-        Ok((spill, first.unwrap_or_default()))
+        Ok((spill, first))
+    }
+
+    /// Puts a page away, in pieces small enough that what is read meanwhile does not wait.
+    async fn spill_page(
+        &mut self,
+        spill: &mut <W::Scratch as Scratch>::Spill,
+        page: SourcePage,
+    ) -> PortResult<()> {
+        const PIECE: usize = 100;
+        self.counters.read += page.rows.len() as u64;
+        let mut rows = page.rows.into_iter();
+        loop {
+            let piece = rows.by_ref().take(PIECE).map(|row| ScanRecord {
+                identity: self.identity(&row.key),
+                digest: self.digest(&row.cells),
+                key: row.key,
+            });
+            let records: Vec<ScanRecord> = piece.collect();
+            if records.is_empty() {
+                return Ok(());
+            }
+            spill.push(records)?;
+            give_way().await;
+        }
     }
 
     /// Merges one bucket of the source with the same range of the ledger.
@@ -163,6 +182,19 @@ impl<W: World> Session<'_, W> {
         }
         Ok(())
     }
+}
+
+/// Lets whatever is joined with this go on.
+async fn give_way() {
+    let mut given = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut given, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 fn gone_unless_buried(row: LedgerDigest) -> Option<Compared> {

@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
+use futures_util::{StreamExt, select_biased};
 use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
 use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
@@ -105,7 +106,25 @@ impl<W: World> Session<'_, W> {
         let mut resend = Vec::new();
         let mut inspect = Vec::new();
         let mut settled = Vec::new();
-        while let Some((batch, receipts)) = answers.next().await {
+        let (ledger, fence, run) = (self.ports.ledger, self.fence(), self.spec.run);
+        // One transaction at a time, and batches go on being sent meanwhile.
+        let mut settling = Fuse::terminated();
+        loop {
+            if settled.len() >= SETTLE_AT && settling.is_terminated() {
+                let slice = std::mem::take(&mut settled);
+                settling = Box::pin(async move { ledger.settle(fence, run, &slice).await }).fuse();
+            }
+            let (batch, receipts) = select_biased! {
+                done = settling => {
+                    done?;
+                    self.report();
+                    continue;
+                }
+                answer = answers.next() => match answer {
+                    Some(answer) => answer,
+                    None => break,
+                },
+            };
             if receipts.len() != batch.len() {
                 return Err(miscounted(batch.len(), receipts.len()));
             }
@@ -135,11 +154,11 @@ impl<W: World> Session<'_, W> {
                     }
                 }
             }
-            if settled.len() >= SETTLE_AT {
-                self.settle(std::mem::take(&mut settled)).await?;
-            }
         }
         drop(answers);
+        if !settling.is_terminated() {
+            settling.await?;
+        }
         self.settle(settled).await?;
         Ok((resend, inspect))
     }

@@ -73,6 +73,10 @@ impl MetaStore {
             .statement_cache_capacity(200)
             .options([
                 ("timezone", "UTC".to_owned()),
+                // A plan made once would stay that of the nearly empty tables it was made for, and read a whole
+                // table for every slice of a first load.
+                ("plan_cache_mode", "force_custom_plan".to_owned()),
+                ("jit", "off".to_owned()),
                 ("statement_timeout", millis(settings.statement_timeout)),
                 ("lock_timeout", millis(settings.lock_timeout)),
                 (

@@ -203,14 +203,14 @@ mod tests {
             }),
             clock.clone(),
         );
-        // The burst is ten units.
+        // The burst is six units.
         assert_eq!(
-            budget.acquire(Ru(10), Lane::Backfill, None).now_or_never(),
+            budget.acquire(Ru(6), Lane::Backfill, None).now_or_never(),
             Some(Ok(()))
         );
         let mut high = Box::pin(budget.acquire(Ru(2), Lane::Interactive, None));
         assert!(high.as_mut().now_or_never().is_none());
-        clock.advance(Duration::from_secs(2));
+        clock.advance(Duration::from_secs(3));
         let mut low = Box::pin(budget.acquire(Ru(2), Lane::Backfill, None));
         assert!(
             low.as_mut().now_or_never().is_none(),

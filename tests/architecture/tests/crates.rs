@@ -22,7 +22,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
             "worker",
         ],
     ),
-    ("bench", &["graph-sim"]),
+    ("bench", &["devstack", "end-to-end", "graph-sim"]),
     ("operations", &["domain", "manifest", "meta-store", "secrets"]),
     (
         "worker",

@@ -13,7 +13,7 @@
 pub mod at_rest;
 pub mod proxy;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -31,19 +31,21 @@ pub const TIME_ZONE: &str = "Europe/Berlin";
 /// Tenant that the simulator plays.
 pub const TENANT: &str = "contoso.onmicrosoft.com";
 
-/// The table's database: on the server that all tests share, or on one of this test's own.
-pub struct SourceDatabase {
+/// A database of a world: on the server that all tests share, on one of the world's own, or on one that somebody
+/// else holds.
+pub struct WorldDatabase {
     url: String,
-    _server: SourceServer,
+    _server: Server,
 }
 
-/// What has to live as long as the source does.
-enum SourceServer {
+/// What has to live as long as the database does.
+enum Server {
     Shared { _database: Box<TestDatabase> },
     Own { _server: Box<PrivatePostgres> },
+    Elsewhere,
 }
 
-impl SourceDatabase {
+impl WorldDatabase {
     /// URL for a superuser, password included.
     #[must_use]
     pub fn url(&self) -> String {
@@ -54,7 +56,7 @@ impl SourceDatabase {
         let database = testing::postgres().await;
         Self {
             url: database.url(),
-            _server: SourceServer::Shared {
+            _server: Server::Shared {
                 _database: Box::new(database),
             },
         }
@@ -62,16 +64,24 @@ impl SourceDatabase {
 
     async fn own() -> Self {
         let server = testing::private_postgres(|_| {}).await;
+        let url = Self::on(&server, "source").await.url;
+        Self {
+            url,
+            _server: Server::Own {
+                _server: Box::new(server),
+            },
+        }
+    }
+
+    async fn on(server: &PrivatePostgres, name: &str) -> Self {
         server
             .cluster
-            .create_database("source")
+            .create_database(name)
             .await
             .expect("a database on the private server");
         Self {
-            url: server.cluster.url("source"),
-            _server: SourceServer::Own {
-                _server: Box::new(server),
-            },
+            url: server.cluster.url(name),
+            _server: Server::Elsewhere,
         }
     }
 }
@@ -79,9 +89,9 @@ impl SourceDatabase {
 /// One test's world.
 pub struct World {
     /// The table's database.
-    pub source: SourceDatabase,
+    pub source: WorldDatabase,
     /// The meta-store's database.
-    pub meta: TestDatabase,
+    pub meta: WorldDatabase,
     /// The simulator.
     pub sim: GraphSim,
     /// Folder for documents and logs.
@@ -93,6 +103,8 @@ pub struct World {
     pub environment: Vec<(String, String)>,
     /// Where Graph is for the product; the simulator itself unless a proxy stands in front of it.
     pub graph_root: String,
+    /// Licences that the connection names; without them the product spends as it likes.
+    pub licenses: Option<u64>,
 }
 
 impl World {
@@ -104,15 +116,27 @@ impl World {
     /// A world whose source is a server of its own, so that only the test's own transactions are open there:
     /// for everything about transactions (a prepared one would make other tests wait, and theirs these).
     pub async fn with_private_source() -> Self {
-        Self::build(|_| {}, SourceDatabase::own().await).await
+        Self::build(|_| {}, WorldDatabase::own().await, WorldDatabase::shared().await).await
+    }
+
+    /// A world whose two databases, `NAME_source` and `NAME_meta`, are made on a server of somebody else's.
+    pub async fn on(server: &PrivatePostgres, name: &str, adjust: impl FnOnce(&mut SimOptions)) -> Self {
+        let source = WorldDatabase::on(server, &format!("{name}_source")).await;
+        let meta = WorldDatabase::on(server, &format!("{name}_meta")).await;
+        Self::build(adjust, source, meta).await
     }
 
     /// A world with a simulator of other habits.
     pub async fn with(adjust: impl FnOnce(&mut SimOptions)) -> Self {
-        Self::build(adjust, SourceDatabase::shared().await).await
+        Self::build(
+            adjust,
+            WorldDatabase::shared().await,
+            WorldDatabase::shared().await,
+        )
+        .await
     }
 
-    async fn build(adjust: impl FnOnce(&mut SimOptions), source: SourceDatabase) -> Self {
+    async fn build(adjust: impl FnOnce(&mut SimOptions), source: WorldDatabase, meta: WorldDatabase) -> Self {
         let mut options = SimOptions {
             clients: vec![(CLIENT_ID.into(), CLIENT_SECRET.into())],
             sites: vec!["Company".into()],
@@ -123,7 +147,6 @@ impl World {
         };
         adjust(&mut options);
         let sim = GraphSim::start(options).await.expect("the simulator starts");
-        let meta = testing::postgres().await;
         let folder = tempfile::tempdir().expect("a folder for the test");
         let pool = PgPool::connect(&source.url()).await.expect("the source answers");
         let meta_pool = PgPool::connect(&meta.url())
@@ -148,6 +171,7 @@ impl World {
             meta_pool,
             environment: Vec::new(),
             graph_root,
+            licenses: None,
         };
         world.command(&["migrate"]).ok();
         world
@@ -159,14 +183,19 @@ impl World {
             return other.into();
         }
         let me = std::env::current_exe().expect("this test has a path");
-        let folder = me.parent().and_then(Path::parent).expect("target folder");
-        let program = folder.join("syncbridge");
-        assert!(
-            program.is_file(),
-            "{} is not built: run `cargo build --workspace` first",
-            program.display()
-        );
-        program
+        // Tests lie in `deps`, below the product; a benchmark lies beside it.
+        let beside = me.parent().expect("a program lies in a folder");
+        let above = beside.parent().expect("target folder");
+        [beside, above]
+            .map(|folder| folder.join("syncbridge"))
+            .into_iter()
+            .find(|program| program.is_file())
+            .unwrap_or_else(|| {
+                panic!(
+                    "{} is not built: run `cargo build --workspace` first",
+                    above.join("syncbridge").display()
+                )
+            })
     }
 
     /// The product with arguments, ready to be started.
@@ -246,7 +275,7 @@ impl World {
     /// Application, database, instance and connection of this world, as one YAML text.
     pub fn catalog(&self) -> String {
         let url = reqwest::Url::parse(&self.source.url()).expect("a URL");
-        let documents = [
+        let mut documents = [
             json!({"apiVersion": "syncbridge/v1", "kind": "Application", "metadata": {"name": "company"}, "spec": {}}),
             json!({"apiVersion": "syncbridge/v1", "kind": "Database", "metadata": {"name": "company"},
                    "spec": {"application": "company"}}),
@@ -258,6 +287,9 @@ impl World {
                    "spec": {"tenant": TENANT, "clientId": CLIENT_ID, "clientSecret": {"value": CLIENT_SECRET},
                             "custom": {"authority": self.graph_root, "graphRoot": self.graph_root}}}),
         ];
+        if let Some(licenses) = self.licenses {
+            documents[3]["spec"]["licenses"] = licenses.into();
+        }
         documents.iter().map(|d| format!("{d}\n---\n")).collect()
     }
 

@@ -1,78 +1,136 @@
-//! What is measured. One row is one number that somebody relies on.
+//! What is measured. One row is one number that somebody relies on; an experiment gives one or several of them.
 
+mod budget;
+mod fan_out;
+mod product;
+mod push;
+mod scan;
 mod simulator;
 
-use crate::measure::Sample;
+use crate::measure::Effort;
 
 /// One row.
 pub struct Row {
-    /// Its name, for filters and floors.
+    /// Its name, for filters and bounds.
     pub name: &'static str,
-    /// What is counted, a second.
+    /// Unit of its number.
     pub unit: &'static str,
+    /// What the number is.
+    pub about: &'static str,
+}
+
+/// How large an experiment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As the bounds are meant.
+    Full,
+    /// A tenth and less: to see that it works.
+    Quick,
+}
+
+impl Form {
+    /// The size for this form.
+    #[must_use]
+    pub fn of<T>(self, full: T, quick: T) -> T {
+        match self {
+            Form::Full => full,
+            Form::Quick => quick,
+        }
+    }
+}
+
+/// Somebody who wants to know how far it is.
+pub type Told<'a> = &'a dyn Fn(&str);
+
+/// One experiment.
+pub struct Experiment {
+    /// Its name, for filters.
+    pub name: &'static str,
     /// What it does.
     pub about: &'static str,
-    /// Takes one sample from a fresh start: so many batches of twenty, or whatever the row counts in.
-    pub sample: fn(size: usize) -> anyhow::Result<Sample>,
-    /// Size of one sample.
-    pub size: usize,
+    /// The rows it gives.
+    pub rows: &'static [Row],
+    /// How often it is repeated in full form.
+    pub effort: Effort,
+    /// Takes one sample from a fresh start: a number a row, in their order.
+    pub sample: fn(form: Form, tell: Told<'_>) -> anyhow::Result<Vec<f64>>,
 }
+
+const ONCE: Effort = Effort {
+    warm_up: 0,
+    samples: 1,
+};
+const THRICE: Effort = Effort {
+    warm_up: 0,
+    samples: 3,
+};
+const OFTEN: Effort = Effort {
+    warm_up: 2,
+    samples: 7,
+};
 
 const WRITES: &str = "item writes/s";
 
-/// All rows.
-pub const ROWS: &[Row] = &[
-    Row {
-        name: "simulator-batch-creates",
-        unit: WRITES,
-        about: "the simulator's core, in process, one thread: items made through $batch, 20 a batch",
-        sample: simulator::creates,
-        size: 1_500,
+/// All experiments, the short ones first.
+pub const EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "simulator-batch",
+        about: "the simulator's core, in process, one thread, 20 requests a $batch",
+        rows: &[
+            Row {
+                name: "simulator-batch-creates",
+                unit: WRITES,
+                about: "items made",
+            },
+            Row {
+                name: "simulator-batch-patches",
+                unit: WRITES,
+                about: "items changed under If-Match",
+            },
+        ],
+        effort: OFTEN,
+        sample: simulator::in_process,
     },
-    Row {
-        name: "simulator-batch-patches",
-        unit: WRITES,
-        about: "the same with items changed under If-Match",
-        sample: simulator::patches,
-        size: 1_500,
+    Experiment {
+        name: "simulator-http",
+        about: "the same over HTTP on loopback, 8 connections; client and server share the cores",
+        rows: &[
+            Row {
+                name: "simulator-http-creates",
+                unit: WRITES,
+                about: "items made",
+            },
+            Row {
+                name: "simulator-http-patches",
+                unit: WRITES,
+                about: "items changed under If-Match",
+            },
+        ],
+        effort: OFTEN,
+        sample: simulator::over_http,
     },
-    Row {
-        name: "simulator-http-creates",
-        unit: WRITES,
-        about: "items made through $batch over HTTP on loopback, 8 connections; client and server share the cores",
-        sample: simulator::http_creates,
-        size: 1_500,
-    },
-    Row {
-        name: "simulator-http-patches",
-        unit: WRITES,
-        about: "the same with items changed under If-Match",
-        sample: simulator::http_patches,
-        size: 1_500,
-    },
+    push::EXPERIMENT,
+    fan_out::EXPERIMENT,
+    budget::EXPERIMENT,
+    scan::EXPERIMENT,
 ];
+
+/// All rows.
+pub fn all() -> impl Iterator<Item = &'static Row> + Clone {
+    EXPERIMENTS.iter().flat_map(|experiment| experiment.rows)
+}
 
 #[cfg(test)]
 mod tests {
-    use super::ROWS;
-
-    #[test]
-    fn every_row_gives_a_sample_of_the_work_it_was_asked_for() {
-        for row in ROWS {
-            let sample = (row.sample)(3).unwrap_or_else(|error| panic!("{}: {error:#}", row.name));
-            assert_eq!(sample.work, 60, "{}", row.name);
-            assert!(!sample.took.is_zero(), "{}", row.name);
-        }
-    }
+    use super::{EXPERIMENTS, all};
 
     #[test]
     fn names_are_told_apart() {
-        for (at, row) in ROWS.iter().enumerate() {
-            assert!(
-                !ROWS[..at].iter().any(|other| other.name == row.name),
-                "{}",
-                row.name
-            );
-        }
+        let mut names: Vec<&str> = all().map(|row| row.name).collect();
+        names.extend(EXPERIMENTS.iter().map(|experiment| experiment.name));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
     }
 }

@@ -15,6 +15,7 @@ use syncbridge_graph_sim::server::Server;
 use syncbridge_graph_sim::{Answer, Method, Options, Request, Tenant};
 use tokio::net::TcpStream;
 
+use super::{Form, Told};
 use crate::measure::Sample;
 
 /// Requests in a batch; Graph takes no more.
@@ -31,8 +32,25 @@ struct Prepared {
     items: String,
 }
 
+/// Batches of one sample.
+fn batches(form: Form) -> usize {
+    form.of(1_500, 150)
+}
+
+/// Creates and patches in process.
+pub(super) fn in_process(form: Form, _: Told<'_>) -> anyhow::Result<Vec<f64>> {
+    let size = batches(form);
+    Ok(vec![creates(size)?.rate(), patches(size)?.rate()])
+}
+
+/// Creates and patches over HTTP.
+pub(super) fn over_http(form: Form, _: Told<'_>) -> anyhow::Result<Vec<f64>> {
+    let size = batches(form);
+    Ok(vec![http_creates(size)?.rate(), http_patches(size)?.rate()])
+}
+
 /// Makes `batches` × 20 items in process.
-pub(super) fn creates(batches: usize) -> anyhow::Result<Sample> {
+fn creates(batches: usize) -> anyhow::Result<Sample> {
     let mut prepared = Prepared::new()?;
     let bodies = creating(&prepared.items, batches);
     let (sample, answers) = prepared.send(&bodies)?;
@@ -41,7 +59,7 @@ pub(super) fn creates(batches: usize) -> anyhow::Result<Sample> {
 }
 
 /// Changes `batches` × 20 items in process.
-pub(super) fn patches(batches: usize) -> anyhow::Result<Sample> {
+fn patches(batches: usize) -> anyhow::Result<Sample> {
     let (mut prepared, bodies) = filled(batches)?;
     let (sample, answers) = prepared.send(&bodies)?;
     check(&answers, 200)?;
@@ -49,16 +67,16 @@ pub(super) fn patches(batches: usize) -> anyhow::Result<Sample> {
 }
 
 /// Makes `batches` × 20 items over HTTP.
-pub(super) fn http_creates(batches: usize) -> anyhow::Result<Sample> {
+fn http_creates(batches: usize) -> anyhow::Result<Sample> {
     let prepared = Prepared::new()?;
     let bodies = creating(&prepared.items, batches);
-    over_http(prepared, bodies, 201)
+    send_over_http(prepared, bodies, 201)
 }
 
 /// Changes `batches` × 20 items over HTTP.
-pub(super) fn http_patches(batches: usize) -> anyhow::Result<Sample> {
+fn http_patches(batches: usize) -> anyhow::Result<Sample> {
     let (prepared, bodies) = filled(batches)?;
-    over_http(prepared, bodies, 200)
+    send_over_http(prepared, bodies, 200)
 }
 
 impl Prepared {
@@ -203,7 +221,7 @@ fn text_of(answer: &Answer, key: &str) -> anyhow::Result<String> {
     text.with_context(|| format!("status {} without `{key}`", answer.response.status))
 }
 
-fn over_http(prepared: Prepared, bodies: Vec<Bytes>, status: u64) -> anyhow::Result<Sample> {
+fn send_over_http(prepared: Prepared, bodies: Vec<Bytes>, status: u64) -> anyhow::Result<Sample> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let work = u64::try_from(bodies.len() * PER_BATCH)?;
     let (took, answers) = runtime.block_on(async move {
@@ -262,4 +280,19 @@ async fn send_all(
         answers.push(answer.into_body().collect().await?.to_bytes());
     }
     Ok(answers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sample, creates, http_creates, http_patches, patches};
+
+    #[test]
+    fn every_sample_is_of_the_work_it_was_asked_for() {
+        let all: [fn(usize) -> anyhow::Result<Sample>; 4] = [creates, patches, http_creates, http_patches];
+        for (at, take) in all.into_iter().enumerate() {
+            let sample = take(3).unwrap_or_else(|error| panic!("{at}: {error:#}"));
+            assert_eq!(sample.work, 60, "{at}");
+            assert!(!sample.took.is_zero(), "{at}");
+        }
+    }
 }
