@@ -254,7 +254,9 @@ fn key_columns(table: &TableShape, choices: &Choices) -> Result<Vec<KeyColumn>, 
         .collect::<Result<_, _>>()?;
     let covers =
         |unique: &Vec<String>| !unique.is_empty() && unique.iter().all(|column| names.contains(column));
-    if covers(&table.primary_key) || table.unique_keys.iter().any(covers) {
+    // A view cannot have a constraint: the key that was named is taken for one, and rows that share it are parked.
+    let taken_on_trust = !table.enforces_keys && choices.key.is_some();
+    if taken_on_trust || covers(&table.primary_key) || table.unique_keys.iter().any(covers) {
         Ok(columns)
     } else {
         Err(DeriveError::KeyNotUnique {
@@ -482,6 +484,7 @@ mod tests {
             columns,
             primary_key,
             unique_keys: Vec::new(),
+            enforces_keys: true,
             remarks: Vec::new(),
         }
     }

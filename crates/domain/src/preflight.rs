@@ -5,11 +5,14 @@
 //! that a list column cannot hold are found by trying every row ([`crate::convert`]), against the mapping as the
 //! list really is ([`ListSurvey::tighten`]).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::facet::Facet;
 use crate::mapping::Mapping;
 use crate::quota::{Ru, Tier};
+use crate::type_matrix::{self, Fidelity};
 
 /// The most columns of lookup kind that one query of a list answers (contract §6).
 pub const LOOKUPS_PER_QUERY: usize = 12;
@@ -220,7 +223,7 @@ impl ListSurvey {
                 Facet::Text { max_length } => {
                     *max_length = column.max_length.map_or(*max_length, |has| has.min(*max_length));
                 }
-                Facet::Choice { choices } if !growing(&field.column) => {
+                Facet::Choice { choices } | Facet::MultiChoice { choices } if !growing(&field.column) => {
                     if let Some(has) = &column.closed_choices {
                         choices.retain(|choice| has.contains(choice));
                     }
@@ -344,7 +347,7 @@ pub fn judge_source(survey: &SourceSurvey, watermark: bool) -> Vec<Finding> {
 /// What the mapping says by itself: what is lost, and how large items may become.
 #[must_use]
 pub fn judge_mapping(mapping: &Mapping) -> Vec<Finding> {
-    let mut found = Vec::new();
+    let mut found = losses(mapping);
     let bytes: u64 = mapping.fields.iter().map(|field| widest(&field.facet)).sum();
     if bytes > ROW_BYTES {
         let beyond = bytes > ITEM_BYTES;
@@ -373,6 +376,37 @@ pub fn judge_mapping(mapping: &Mapping) -> Vec<Finding> {
     found
 }
 
+/// What cannot be told from the list any more, one finding a kind of loss.
+fn losses(mapping: &Mapping) -> Vec<Finding> {
+    let mut by_loss: BTreeMap<(&'static str, Option<&'static str>), Vec<&str>> = BTreeMap::new();
+    for field in &mapping.fields {
+        let row = type_matrix::row_of(&field.pg_type);
+        // Other kinds than the default refuse what they cannot hold instead of losing it.
+        let default = type_matrix::default_facet(&field.pg_type).kind() == field.facet.kind();
+        if let (true, Fidelity::Loses { what, alternative }) = (default, row.fidelity) {
+            by_loss
+                .entry((what, alternative))
+                .or_default()
+                .push(&field.column);
+        }
+    }
+    by_loss
+        .into_iter()
+        .map(|((what, alternative), columns)| {
+            let finding = Finding::new(
+                Weight::Loses,
+                "preflight.lossy_type",
+                what,
+                alternative.map_or_else(
+                    || "nothing keeps it; the table still does".to_owned(),
+                    |alternative| format!("to keep it: {alternative}"),
+                ),
+            );
+            finding.column(columns.join(", "))
+        })
+        .collect()
+}
+
 /// Bytes of the widest value of a kind, as SQL Server keeps it; multi-line texts lie elsewhere.
 fn widest(facet: &Facet) -> u64 {
     match facet {
@@ -382,6 +416,11 @@ fn widest(facet: &Facet) -> u64 {
             .map(|choice| choice.encode_utf16().count() as u64 * 2)
             .max()
             .unwrap_or(0),
+        // One text with marks between.
+        Facet::MultiChoice { choices } => choices
+            .iter()
+            .map(|choice| (choice.encode_utf16().count() as u64 + 2) * 2)
+            .sum(),
         Facet::MultiLine => 0,
         Facet::Boolean => 1,
         Facet::Number { .. } | Facet::DateTime | Facet::DateOnly => 8,
@@ -631,6 +670,18 @@ mod tests {
             codes(&judge_mapping(&wide)),
             ["preflight.row_size", "preflight.many_columns"]
         );
+    }
+
+    #[test]
+    fn what_is_lost_is_told_once_for_all_columns_that_lose_it() {
+        let mut moments = vec![field("a", "A", Facet::DateTime), field("b", "B", Facet::DateTime)];
+        for moment in &mut moments {
+            moment.pg_type = PgType::TimestampTz;
+        }
+        let found = judge_mapping(&mapping(moments));
+        assert_eq!(codes(&found), ["preflight.lossy_type"]);
+        assert_eq!(found[0].column.as_deref(), Some("a, b"));
+        assert_eq!(found[0].weight, Weight::Loses);
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct TableShape {
     pub primary_key: Vec<String>,
     /// Unique constraints whose columns are all NOT NULL.
     pub unique_keys: Vec<Vec<String>>,
+    /// Whether such a relation can have constraints at all; of views and foreign tables a person's word is taken.
+    pub enforces_keys: bool,
     /// Findings that do not stand in the way but should be known.
     pub remarks: Vec<String>,
 }

@@ -101,6 +101,7 @@ mod tests {
             ],
             primary_key: vec!["code".into()],
             unique_keys: Vec::new(),
+            enforces_keys: true,
             remarks: Vec::new(),
         }
     }

@@ -50,6 +50,7 @@ fn shape_of(described: TableDescription) -> TableShape {
             .collect(),
         primary_key,
         unique_keys,
+        enforces_keys: described.kind.enforces_keys(),
         remarks: Vec::new(),
     }
 }

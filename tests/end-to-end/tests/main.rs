@@ -17,6 +17,7 @@ mod keys;
 mod late;
 mod lost_answers;
 mod people;
+mod preflight;
 mod quarantine;
 mod refusals;
 mod secrets;

@@ -49,11 +49,13 @@ impl Statements {
 
     /// How many keys several rows share.
     pub(crate) fn duplicate_keys(&self) -> Sql {
-        self.count_groups("SELECT count(*) FROM (SELECT FROM ", |sql| {
-            sql.list(", ", &self.parts.key, |sql, column| {
-                column_of_t(sql, column);
-            });
-        })
+        let mut sql = Sql::new("SELECT count(*) FROM (SELECT FROM ");
+        sql.append(&self.parts.relation).text(" GROUP BY ");
+        sql.list(", ", &self.parts.key, |sql, column| {
+            column_of_t(sql, column);
+        });
+        sql.text(" HAVING count(*) > 1) AS g");
+        sql
     }
 
     /// How many keys differ from another one by upper and lower case alone; `None` where no key column is a text.
@@ -63,18 +65,28 @@ impl Statements {
         if !self.parts.key.iter().any(textual) {
             return None;
         }
-        let sql = self.count_groups(
-            "SELECT COALESCE(sum(g.n), 0)::int8 FROM (SELECT count(*) AS n FROM ",
-            |sql| {
-                sql.list(", ", &self.parts.key, |sql, column| {
-                    if textual(column) {
-                        lower(sql, column);
-                    } else {
-                        column_of_t(sql, column);
-                    }
-                });
-            },
-        );
+        let keys = |sql: &mut Sql| {
+            sql.text("count(DISTINCT (");
+            sql.list(", ", &self.parts.key, |sql, column| {
+                column_of_t(sql, column);
+            });
+            sql.text("))");
+        };
+        let mut sql = Sql::new("SELECT COALESCE(sum(g.n), 0)::int8 FROM (SELECT ");
+        keys(&mut sql);
+        sql.text(" AS n FROM ")
+            .append(&self.parts.relation)
+            .text(" GROUP BY ");
+        sql.list(", ", &self.parts.key, |sql, column| {
+            if textual(column) {
+                lower(sql, column);
+            } else {
+                column_of_t(sql, column);
+            }
+        });
+        sql.text(" HAVING ");
+        keys(&mut sql);
+        sql.text(" > 1) AS g");
         Some(sql)
     }
 
@@ -98,14 +110,6 @@ impl Statements {
         column_of_t(&mut sql, column).text("::text NOT IN ('NaN', 'Infinity', '-Infinity') AND (");
         column_of_t(&mut sql, column).text("::numeric < $1::float8::numeric OR ");
         column_of_t(&mut sql, column).text("::numeric > $2::float8::numeric)");
-        sql
-    }
-
-    fn count_groups(&self, begin: &'static str, by: impl FnOnce(&mut Sql)) -> Sql {
-        let mut sql = Sql::new(begin);
-        sql.append(&self.parts.relation).text(" GROUP BY ");
-        by(&mut sql);
-        sql.text(" HAVING count(*) > 1) AS g");
         sql
     }
 }
