@@ -229,6 +229,7 @@ impl<T: Transport> Core<T> {
             url,
             headers,
             bearer: Some(token.secret.clone()),
+            leave: None,
             body: call.body.clone(),
             max_answer: call.max_answer,
         })

@@ -9,12 +9,13 @@ use syncbridge_domain::clock::{Clock, Entropy};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::quota::{Lane, Spending};
 
-use crate::auth::{Auth, Credentials};
+use crate::auth::Auth;
 use crate::budget::{Account, Budget};
 use crate::call::{Caller, Core};
 use crate::classify::{Classified, request_id};
 use crate::cloud::Endpoints;
 use crate::codes;
+use crate::credentials::Credentials;
 use crate::request::Call;
 use crate::retry::RetryRules;
 use crate::transport::{HttpResponse, Transport};

@@ -11,6 +11,7 @@ fn request(url: String, max_answer: usize) -> HttpRequest {
         url,
         headers: Vec::new(),
         bearer: None,
+        leave: None,
         body: None,
         max_answer,
     }
@@ -169,5 +170,37 @@ async fn an_address_written_out_is_denied_as_well() {
             },
             "{url}"
         );
+    }
+}
+
+#[tokio::test]
+async fn the_identity_service_is_reached_only_with_its_own_leave() {
+    use crate::egress::{IDENTITY_SERVICE, IdentityServiceLeave};
+    let denied = |outcome: Result<HttpResponse, TransportError>| {
+        outcome.is_err_and(|error| error.kind == TransportErrorKind::Denied)
+    };
+    let soon = Duration::from_millis(50);
+    assert!(denied(send(request(IDENTITY_SERVICE.into(), 10), soon).await));
+    let leave = |url: &str, method| HttpRequest {
+        leave: Some(IdentityServiceLeave::new()),
+        method,
+        ..request(url.into(), 10)
+    };
+    let elsewhere = "http://169.254.169.254/metadata/instance";
+    assert!(denied(send(leave(elsewhere, Method::Get), soon).await));
+    assert!(denied(send(leave(IDENTITY_SERVICE, Method::Post), soon).await));
+    // Whether anybody answers depends on the machine; it is tried.
+    assert!(!denied(send(leave(IDENTITY_SERVICE, Method::Get), soon).await));
+}
+
+#[test]
+fn a_private_authority_has_to_be_a_certificate() {
+    for text in [
+        "",
+        "no PEM",
+        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+    ] {
+        let failure = ReqwestTransport::trusting(text.as_bytes()).unwrap_err();
+        assert_eq!(failure.code, codes::AUTHORITY_UNREADABLE, "{text}");
     }
 }

@@ -218,11 +218,11 @@ pub(crate) mod client {
     use syncbridge_domain::policy::Direction;
 
     use super::{Arc, Counting, ManualClock, Script};
-    use crate::auth::Credentials;
     use crate::budget::Budget;
     use crate::client::{ClientSettings, GraphClient};
     use crate::cloud::Cloud;
     use crate::column::{ListColumn, TITLE};
+    use crate::credentials::Credentials;
     use crate::egress::EgressRules;
     use crate::item::Shape;
     use crate::list_target::{ListSettings, ListTarget};
@@ -238,11 +238,7 @@ pub(crate) mod client {
             allow_custom_cloud: true,
             allow_insecure_loopback: true,
         };
-        let credentials = Credentials {
-            tenant: "contoso".into(),
-            client_id: "client".into(),
-            client_secret: "s3cret+&=".to_owned().into(),
-        };
+        let credentials = Credentials::by_secret("contoso", "client", "s3cret+&=");
         ClientSettings::new(credentials, cloud.endpoints(rules).unwrap(), "0.1.0")
     }
 
