@@ -86,6 +86,12 @@ pub const LOCKED: &str = "graph.locked";
 pub const DEPENDENCY: &str = "graph.dependency_failed";
 /// Too many requests.
 pub const THROTTLED: &str = "graph.throttled";
+/// Too many requests, for one list alone and without end.
+pub const LIST_THROTTLED: &str = "graph.list_throttled";
+/// More of the list would be looked at than the service allows.
+pub const VIEW_THRESHOLD: &str = "graph.list_view_threshold";
+/// A change token that the service never gave.
+pub const TOKEN_MALFORMED: &str = "graph.sync_token_malformed";
 /// The service failed inside.
 pub const SERVER: &str = "graph.server_error";
 /// A gateway gave up waiting.

@@ -23,6 +23,7 @@ pub mod discovery;
 pub mod egress;
 mod item;
 mod list_read;
+mod list_streak;
 mod list_survey;
 mod list_target;
 pub mod provisioning;

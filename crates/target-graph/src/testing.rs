@@ -227,6 +227,8 @@ pub(crate) mod client {
     use crate::item::Shape;
     use crate::list_target::{ListSettings, ListTarget};
 
+    pub(crate) const SITE: &str = "host,1,2";
+    pub(crate) const LIST: &str = "11111111-0000-4000-8000-000000000001";
     pub(crate) const ROOT: &str = "http://127.0.0.1:9";
 
     pub(crate) fn settings() -> ClientSettings {
@@ -298,9 +300,9 @@ pub(crate) mod client {
     pub(crate) fn target(script: &Arc<Script>, clock: &Arc<ManualClock>) -> ListTarget<Arc<Script>> {
         let shape = Shape::new(&mapping(), &columns(&["SyncBridgeKey"]));
         ListTarget {
-            client: graph(script, clock).naming(shape.kept.clone()),
-            site: "host,1,2".into(),
-            list: "11111111-0000-4000-8000-000000000001".into(),
+            client: graph(script, clock).naming(shape.kept.clone()).about(SITE, LIST),
+            site: SITE.into(),
+            list: LIST.into(),
             shape,
             settings: ListSettings::default(),
         }
