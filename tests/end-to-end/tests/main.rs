@@ -20,4 +20,5 @@ mod people;
 mod quarantine;
 mod refusals;
 mod secrets;
+mod sign_in;
 mod spine;
