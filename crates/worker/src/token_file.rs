@@ -84,7 +84,7 @@ fn is_token(text: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    parts.len() == 3 && text.starts_with("ey") && parts.iter().all(|part| of_base64(part))
+    parts.len() == 3 && text.starts_with("ey") && parts.iter().all(of_base64)
 }
 
 #[cfg(test)]
