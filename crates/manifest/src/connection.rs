@@ -5,22 +5,24 @@ use serde_json::{Value as Json, json};
 use crate::catalog::object;
 use crate::problem::ProblemCode;
 use crate::reader::{Reader, Slot, quote};
-use crate::secret::SecretRef;
+use crate::secret::read_bare_name;
+use crate::sign_in::{SignIn, WAYS};
 
 /// An app registration in one tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConnectionSpec {
     /// Directory (tenant) id, or one of its domain names.
     pub tenant: String,
-    /// Application (client) id.
-    pub client_id: String,
-    /// The app's secret. It is bound to authority, tenant and client id.
-    pub client_secret: SecretRef,
+    /// How it signs in.
+    pub sign_in: SignIn,
     /// Where tokens and Graph are.
     pub cloud: Cloud,
     /// Microsoft 365 licences of the tenant; they decide how many resource units a minute it has. Absent: no
     /// budget of our own, only the pauses Graph asks for.
     pub licenses: Option<u64>,
+    /// The one authority that is believed, by the bare name of a file in the server's folder for secrets; absent:
+    /// those the system believes. For a proxy that opens TLS, or a test stack.
+    pub authority_file: Option<String>,
 }
 
 /// Where tokens and Graph are.
@@ -91,14 +93,8 @@ enum Known {
 
 impl ConnectionSpec {
     pub(crate) fn read(reader: &mut Reader, spec: &Slot<'_>) -> Option<Self> {
-        let keys = [
-            "tenant",
-            "clientId",
-            "clientSecret",
-            "cloud",
-            "custom",
-            "licenses",
-        ];
+        let mut keys = vec!["tenant", "clientId", "cloud", "custom", "licenses", "tls"];
+        keys.extend(WAYS);
         let fields = reader.fields(spec, &keys)?;
         let tenant = reader.required(
             &fields,
@@ -106,18 +102,7 @@ impl ConnectionSpec {
             "the directory (tenant) id or a domain of the tenant",
         );
         let tenant = tenant.and_then(|slot| read_token(reader, &slot, "an id or a domain name"));
-        let client_id = reader.required(
-            &fields,
-            "clientId",
-            "the application (client) id of the app registration",
-        );
-        let client_id = client_id.and_then(|slot| read_token(reader, &slot, "the application (client) id"));
-        let secret = reader.required(
-            &fields,
-            "clientSecret",
-            "for example `{env: SYNCBRIDGE_SECRET_GRAPH}`",
-        );
-        let secret = secret.and_then(|slot| SecretRef::read(reader, &slot));
+        let sign_in = SignIn::read(reader, &fields);
         let cloud = match (fields.get("cloud"), fields.get("custom")) {
             (Some(_), Some(custom)) => {
                 reader.report(
@@ -136,15 +121,16 @@ impl ConnectionSpec {
         let licenses = fields
             .get("licenses")
             .and_then(|slot| reader.whole(&slot, 1..=100_000_000));
+        let authority_file = fields.get("tls").and_then(|slot| read_authority(reader, &slot));
         if reader.count() > before {
             return None;
         }
         Some(Self {
             tenant: tenant?,
-            client_id: client_id?,
-            client_secret: secret?,
+            sign_in: sign_in?,
             cloud: cloud?,
             licenses,
+            authority_file,
         })
     }
 
@@ -156,13 +142,19 @@ impl ConnectionSpec {
             } => Some(json!({ "authority": authority, "graphRoot": graph_root })),
             _ => None,
         };
+        let [client_id, way] = self.sign_in.to_json();
+        let tls = self
+            .authority_file
+            .as_ref()
+            .map(|name| json!({ "ca": { "file": name } }));
         object([
             ("tenant", Some(json!(self.tenant))),
-            ("clientId", Some(json!(self.client_id))),
-            ("clientSecret", Some(self.client_secret.to_json())),
+            client_id,
+            way,
             ("cloud", self.cloud.name().map(|name| json!(name))),
             ("custom", custom),
             ("licenses", self.licenses.map(|licenses| json!(licenses))),
+            ("tls", tls),
         ])
     }
 }
@@ -194,8 +186,17 @@ fn read_custom(reader: &mut Reader, slot: &Slot<'_>) -> Option<Cloud> {
     })
 }
 
+/// `{ca: {file: NAME}}`. There is no mode: what Graph is sent to is always verified in full.
+fn read_authority(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
+    let tls = reader.fields(slot, &["ca"])?;
+    let ca = reader.required(&tls, "ca", "write `ca: {file: NAME}`")?;
+    let ca = reader.fields(&ca, &["file"])?;
+    let file = reader.required(&ca, "file", "name a file of the server's folder for secrets")?;
+    read_bare_name(reader, &file)
+}
+
 /// A word that becomes a part of an address or form: letters, digits, `.`, `-`, `_`.
-fn read_token(reader: &mut Reader, slot: &Slot<'_>, wanted: &str) -> Option<String> {
+pub(crate) fn read_token(reader: &mut Reader, slot: &Slot<'_>, wanted: &str) -> Option<String> {
     let text = reader.line(slot, 253)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if text.chars().all(plain) && !text.starts_with('.') {

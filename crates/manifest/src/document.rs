@@ -164,13 +164,13 @@ impl Document {
         }
     }
 
-    /// Its secret and the key under which it stands, if it has one.
+    /// Its secrets and the keys under which they stand.
     #[must_use]
-    pub fn secret(&self) -> Option<(&'static str, &SecretRef)> {
+    pub fn secrets(&self) -> Vec<(&'static str, &SecretRef)> {
         match &self.spec {
-            Spec::Instance(spec) => Some(("spec.password", &spec.password)),
-            Spec::Connection(spec) => Some(("spec.clientSecret", &spec.client_secret)),
-            Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => None,
+            Spec::Instance(spec) => vec![("spec.password", &spec.password)],
+            Spec::Connection(spec) => spec.sign_in.secrets(),
+            Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => Vec::new(),
         }
     }
 

@@ -18,6 +18,7 @@ mod node;
 mod problem;
 mod reader;
 mod secret;
+mod sign_in;
 mod site;
 mod suggest;
 mod words;
@@ -32,6 +33,7 @@ pub use field_rule::{FacetRule, FieldRule};
 pub use name::{Name, NameError};
 pub use problem::{Position, Problem, ProblemCode};
 pub use secret::{SECRET_VARIABLE_PREFIX, SecretRef};
+pub use sign_in::{Proof, SignIn};
 pub use site::SiteRef;
 
 /// The largest text accepted.

@@ -84,7 +84,7 @@ fn a_12_a_secret_is_in_no_form_but_its_own() {
     let text = "apiVersion: syncbridge/v1\nkind: Connection\nmetadata: {name: contoso}\nspec:\n  tenant: contoso\n  \
                 clientId: app\n  clientSecret: {value: hunter2}\n";
     let document = one(text);
-    let Some((path, SecretRef::Value(_))) = document.secret() else {
+    let [(path, SecretRef::Value(_))] = document.secrets()[..] else {
         panic!("no value")
     };
     assert_eq!(path, "spec.clientSecret");
@@ -96,10 +96,7 @@ fn a_12_a_secret_is_in_no_form_but_its_own() {
     assert!(!shown.contains("hunter2"), "{shown}");
     // What was exported can be applied again and changes nothing.
     let exported = one(&document.to_yaml().unwrap());
-    assert_eq!(
-        exported.secret().map(|(_, secret)| secret.clone()),
-        Some(SecretRef::Stored)
-    );
+    assert_eq!(exported.secrets(), [("spec.clientSecret", &SecretRef::Stored)]);
     assert_eq!(diff(&document.to_json(), &exported.to_json()), Vec::new());
 }
 

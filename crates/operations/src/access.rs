@@ -1,21 +1,23 @@
 //! From stored documents to ways in: secrets are resolved here, at the last moment, and nowhere else.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_manifest::{CaRef, ConnectionSpec, InstanceSpec, SECRET_VARIABLE_PREFIX, SecretRef};
+use syncbridge_manifest::{
+    CaRef, ConnectionSpec, Document, InstanceSpec, Proof, SECRET_VARIABLE_PREFIX, SecretRef, SignIn, Spec,
+};
 use syncbridge_meta_store::{PgConnection, sealed_secrets};
 use syncbridge_secrets::SecretString;
 
 use crate::Operations;
 use crate::error::Result;
-use crate::ports::{ConnectionAccess, InstanceAccess};
+use crate::ports::{ConnectionAccess, InstanceAccess, ProofAccess, SignInAccess, TokenFile};
 use crate::shelf::Shelf;
 
 /// The most bytes of a secret or certificate file.
 const MAX_FILE: u64 = 64 << 10;
 
-/// Under which name and for whom a document's own secret is sealed.
+/// Under which name and for whom one of a document's own secrets is sealed.
 pub(crate) struct SealedAs {
     pub(crate) name: String,
     pub(crate) host: String,
@@ -23,8 +25,51 @@ pub(crate) struct SealedAs {
     pub(crate) client_id: String,
 }
 
+/// A name under which a document may have a secret sealed, and the secret that it has there, if it has one.
+pub(crate) struct SecretPlace<'a> {
+    /// Path of the key in the document.
+    pub(crate) path: &'static str,
+    pub(crate) sealed: SealedAs,
+    pub(crate) secret: Option<&'a SecretRef>,
+}
+
+/// Every name under which this document may have a secret sealed: those of the ways to sign in that it does not
+/// use among them, so that whoever changes or deletes it leaves none behind.
+pub(crate) fn secret_places(document: &Document) -> Vec<SecretPlace<'_>> {
+    let name = document.name.as_str();
+    let paths: &[&'static str] = match &document.spec {
+        Spec::Instance(_) => &[PASSWORD],
+        Spec::Connection(_) => &[CLIENT_SECRET, CERTIFICATE, CERTIFICATE_KEY],
+        Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => &[],
+    };
+    let given = document.secrets();
+    let sealed = |path| match &document.spec {
+        Spec::Instance(spec) => Some(SealedAs::of_instance(name, spec)),
+        Spec::Connection(spec) => Some(SealedAs::of_connection(name, spec, path)),
+        Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => None,
+    };
+    paths
+        .iter()
+        .filter_map(|path| {
+            Some(SecretPlace {
+                path,
+                sealed: sealed(path)?,
+                secret: given
+                    .iter()
+                    .find(|(given, _)| given == path)
+                    .map(|(_, secret)| *secret),
+            })
+        })
+        .collect()
+}
+
+const PASSWORD: &str = "spec.password";
+const CLIENT_SECRET: &str = "spec.clientSecret";
+const CERTIFICATE: &str = "spec.certificate.pem";
+const CERTIFICATE_KEY: &str = "spec.certificate.key";
+
 impl SealedAs {
-    pub(crate) fn of_instance(name: &str, spec: &InstanceSpec) -> Self {
+    fn of_instance(name: &str, spec: &InstanceSpec) -> Self {
         Self {
             name: format!("instance/{name}"),
             host: format!("{}:{}", spec.host, spec.port),
@@ -33,12 +78,17 @@ impl SealedAs {
         }
     }
 
-    pub(crate) fn of_connection(name: &str, spec: &ConnectionSpec) -> Self {
+    /// `path` is that of the secret's key in the document.
+    fn of_connection(name: &str, spec: &ConnectionSpec, path: &str) -> Self {
         Self {
-            name: format!("connection/{name}"),
+            name: match path {
+                CERTIFICATE => format!("connection/{name}/certificate"),
+                CERTIFICATE_KEY => format!("connection/{name}/key"),
+                _ => format!("connection/{name}"),
+            },
             host: spec.cloud.graph_root().to_owned(),
             authority: format!("{}/{}", spec.cloud.authority(), spec.tenant),
-            client_id: spec.client_id.clone(),
+            client_id: spec.sign_in.client_id().unwrap_or_default().to_owned(),
         }
     }
 
@@ -83,17 +133,81 @@ impl Operations {
         name: &str,
     ) -> Result<ConnectionAccess> {
         let spec = shelf.connection(name)?;
-        let sealed = SealedAs::of_connection(name, spec);
-        let what = format!("client secret of connection `{name}`");
-        let client_secret = self
-            .secret(connection, &spec.client_secret, &sealed, &what)
-            .await?;
+        let sign_in = match &spec.sign_in {
+            SignIn::Machine { client_id } => SignInAccess::Machine {
+                client_id: client_id.clone(),
+            },
+            SignIn::App { client_id, proof } => SignInAccess::App {
+                client_id: client_id.clone(),
+                proof: self.proof(connection, name, spec, proof).await?,
+            },
+        };
+        let authority_pem = match &spec.authority_file {
+            None => None,
+            Some(file) => {
+                Some(self.secret_file(file, &format!("certificate authority of connection `{name}`"))?)
+            }
+        };
         Ok(ConnectionAccess {
             tenant: spec.tenant.clone(),
-            client_id: spec.client_id.clone(),
-            client_secret,
+            sign_in,
             cloud: spec.cloud.clone(),
             licences: spec.licenses,
+            authority_pem,
+        })
+    }
+
+    async fn proof(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+        spec: &ConnectionSpec,
+        proof: &Proof,
+    ) -> Result<ProofAccess> {
+        let sealed = |path| SealedAs::of_connection(name, spec, path);
+        Ok(match proof {
+            Proof::ClientSecret(secret) => {
+                let what = format!("client secret of connection `{name}`");
+                let sealed = sealed(CLIENT_SECRET);
+                ProofAccess::ClientSecret(self.secret(connection, secret, &sealed, &what).await?)
+            }
+            Proof::Certificate { pem, key } => {
+                let what = format!("certificate of connection `{name}`");
+                let pem = self.secret(connection, pem, &sealed(CERTIFICATE), &what).await?;
+                let what = format!("private key of connection `{name}`");
+                let key = self
+                    .secret(connection, key, &sealed(CERTIFICATE_KEY), &what)
+                    .await?;
+                ProofAccess::Certificate { pem, key }
+            }
+            Proof::Federated { token_file } => {
+                ProofAccess::Federated(self.token_file(name, token_file.as_deref())?)
+            }
+        })
+    }
+
+    /// Which file a federated token is in, and where the server lets such files be.
+    fn token_file(&self, name: &str, given: Option<&str>) -> Result<TokenFile> {
+        let platform = self.token_files.of_platform.clone();
+        let path = match given {
+            Some(path) => PathBuf::from(path),
+            None => platform.clone().ok_or_else(|| {
+                secret_missing(
+                    &format!("token file of connection `{name}`"),
+                    "is not named, and the platform names none either (AZURE_FEDERATED_TOKEN_FILE is not set)",
+                    "name it as `federated: {tokenFile: …}`, or turn on workload identity for this pod",
+                )
+            })?,
+        };
+        Ok(TokenFile {
+            is_of_platform: platform.as_ref() == Some(&path),
+            path,
+            folders: self
+                .secrets_folder
+                .iter()
+                .chain(&self.token_files.folder)
+                .cloned()
+                .collect(),
         })
     }
 

@@ -8,7 +8,7 @@ use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec
 use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
 
 use crate::Operations;
-use crate::access::SealedAs;
+use crate::access::{SecretPlace, secret_places};
 use crate::actor::Actor;
 use crate::definition;
 use crate::error::{Error, Result};
@@ -153,7 +153,7 @@ impl Operations {
                 (stored.id.to_string(), stored.change)
             }
         };
-        if self.keep_secret(tx, actor, document).await? && change == Change::Unchanged {
+        if self.keep_secrets(tx, actor, document).await? && change == Change::Unchanged {
             change = Change::Changed;
         }
         if change != Change::Unchanged {
@@ -170,36 +170,37 @@ impl Operations {
         Ok(change)
     }
 
-    /// Seals a secret that arrived in the document. Answers whether it is another one than before.
-    async fn keep_secret(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<bool> {
-        let name = document.name.as_str();
-        let sealed = match &document.spec {
-            Spec::Instance(spec) => SealedAs::of_instance(name, spec),
-            Spec::Connection(spec) => SealedAs::of_connection(name, spec),
-            _ => return Ok(false),
-        };
-        // An address or account that changed must not carry an older secret away.
-        sealed_secrets::drop_unless_bound(tx, self.workspace, &sealed.name, sealed.binding()).await?;
-        let Some((_, SecretRef::Value(value))) = document.secret() else {
-            return Ok(false);
-        };
-        let known =
-            sealed_secrets::open(tx, &self.ring, self.workspace, &sealed.name, sealed.binding()).await?;
+    /// Seals the secrets that arrived in the document. Answers whether one is another than before.
+    async fn keep_secrets(&self, tx: &mut PgConnection, actor: &Actor, document: &Document) -> Result<bool> {
         use syncbridge_secrets::ExposeSecret as _;
-        if known.is_some_and(|known| known.expose_secret() == value.expose_secret()) {
-            return Ok(false);
+        let mut changed = false;
+        for SecretPlace { sealed, secret, .. } in secret_places(document) {
+            let Some(secret) = secret else {
+                // Of a way to sign in that is not used (any more).
+                sealed_secrets::delete(tx, self.workspace, &sealed.name).await?;
+                continue;
+            };
+            // An address or account that changed must not carry an older secret away.
+            sealed_secrets::drop_unless_bound(tx, self.workspace, &sealed.name, sealed.binding()).await?;
+            let SecretRef::Value(value) = secret else { continue };
+            let known =
+                sealed_secrets::open(tx, &self.ring, self.workspace, &sealed.name, sealed.binding()).await?;
+            if known.is_some_and(|known| known.expose_secret() == value.expose_secret()) {
+                continue;
+            }
+            sealed_secrets::put(
+                tx,
+                &self.ring,
+                self.workspace,
+                &sealed.name,
+                sealed.binding(),
+                value,
+                actor.name(),
+            )
+            .await?;
+            changed = true;
         }
-        sealed_secrets::put(
-            tx,
-            &self.ring,
-            self.workspace,
-            &sealed.name,
-            sealed.binding(),
-            value,
-            actor.name(),
-        )
-        .await?;
-        Ok(true)
+        Ok(changed)
     }
 }
 

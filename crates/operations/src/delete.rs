@@ -3,11 +3,11 @@
 use serde::Serialize;
 use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_manifest::{Kind, Spec};
+use syncbridge_manifest::Kind;
 use syncbridge_meta_store::{audit, catalog, connections, definitions, sealed_secrets};
 
 use crate::Operations;
-use crate::access::SealedAs;
+use crate::access::secret_places;
 use crate::actor::Actor;
 use crate::error::Result;
 use crate::shelf::{Shelf, unknown};
@@ -38,13 +38,8 @@ impl Operations {
             return Err(in_use(kind, name, &users).into());
         }
         // A secret must not outlive the document it was entered with.
-        let sealed = match &document.spec {
-            Spec::Instance(spec) => Some(SealedAs::of_instance(name, spec).name),
-            Spec::Connection(spec) => Some(SealedAs::of_connection(name, spec).name),
-            Spec::Application(_) | Spec::Database(_) | Spec::SyncDefinition(_) => None,
-        };
-        if let Some(sealed) = sealed {
-            sealed_secrets::delete(&mut tx, self.workspace, &sealed).await?;
+        for place in secret_places(document) {
+            sealed_secrets::delete(&mut tx, self.workspace, &place.sealed.name).await?;
         }
         match kind {
             Kind::Application => catalog::delete_application(&mut tx, self.workspace, name).await?,

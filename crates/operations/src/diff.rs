@@ -1,11 +1,11 @@
 //! `diff`: what applying documents would change, without asking either side.
 
 use serde::Serialize;
-use syncbridge_manifest::{Difference, Document, Located, SecretRef, Spec, diff};
+use syncbridge_manifest::{Difference, Document, Located, SecretRef, diff};
 use syncbridge_meta_store::{PgConnection, sealed_secrets};
 
 use crate::Operations;
-use crate::access::SealedAs;
+use crate::access::{SecretPlace, secret_places};
 use crate::error::{Error, Result};
 use crate::shelf::Shelf;
 
@@ -43,9 +43,9 @@ impl Operations {
                 Some(known) => diff(&known.to_json(), &document.to_json()),
                 None => Vec::new(),
             };
-            if known.is_some() && self.secret_differs(&mut connection, document).await? {
-                let path = document.secret().map_or("spec", |(path, _)| path);
-                differences.push(Difference::of_secret(path));
+            if known.is_some() {
+                let paths = self.differing_secrets(&mut connection, document).await?;
+                differences.extend(paths.into_iter().map(Difference::of_secret));
             }
             out.push(DocumentDifference {
                 kind: document.kind().name(),
@@ -57,24 +57,30 @@ impl Operations {
         Ok(out)
     }
 
-    async fn secret_differs(&self, connection: &mut PgConnection, document: &Document) -> Result<bool> {
+    /// Paths of the secrets in a document that are others than those stored.
+    async fn differing_secrets(
+        &self,
+        connection: &mut PgConnection,
+        document: &Document,
+    ) -> Result<Vec<&'static str>> {
         use syncbridge_secrets::ExposeSecret as _;
-        let Some((_, SecretRef::Value(value))) = document.secret() else {
-            return Ok(false);
-        };
-        let sealed = match &document.spec {
-            Spec::Instance(spec) => SealedAs::of_instance(document.name.as_str(), spec),
-            Spec::Connection(spec) => SealedAs::of_connection(document.name.as_str(), spec),
-            _ => return Ok(false),
-        };
-        let known = sealed_secrets::open(
-            connection,
-            &self.ring,
-            self.workspace,
-            &sealed.name,
-            sealed.binding(),
-        )
-        .await?;
-        Ok(known.is_none_or(|known| known.expose_secret() != value.expose_secret()))
+        let mut paths = Vec::new();
+        for SecretPlace { path, sealed, secret } in secret_places(document) {
+            let Some(SecretRef::Value(value)) = secret else {
+                continue;
+            };
+            let known = sealed_secrets::open(
+                connection,
+                &self.ring,
+                self.workspace,
+                &sealed.name,
+                sealed.binding(),
+            )
+            .await?;
+            if known.is_none_or(|known| known.expose_secret() != value.expose_secret()) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
     }
 }

@@ -55,6 +55,16 @@ pub struct Operations {
     workspace: WorkspaceId,
     /// The one folder of `{file: NAME}` secrets.
     secrets_folder: Option<PathBuf>,
+    token_files: TokenFiles,
+}
+
+/// Where the tokens of federated connections may be read, beside the folder of secrets.
+#[derive(Clone, Debug, Default)]
+pub struct TokenFiles {
+    /// The file that the platform itself names (`AZURE_FEDERATED_TOKEN_FILE`).
+    pub of_platform: Option<PathBuf>,
+    /// A folder that an administrator allows.
+    pub folder: Option<PathBuf>,
 }
 
 impl Operations {
@@ -72,6 +82,13 @@ impl Operations {
             adapters,
             workspace: WorkspaceId::DEFAULT,
             secrets_folder,
+            token_files: TokenFiles::default(),
         }
+    }
+
+    /// Lets the tokens of federated connections be read there.
+    #[must_use]
+    pub fn with_token_files(self, token_files: TokenFiles) -> Self {
+        Self { token_files, ..self }
     }
 }

@@ -1,6 +1,7 @@
 //! What operations need from the outside. The binary implements it with the worker's functions.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,19 +30,63 @@ pub struct InstanceAccess {
     pub authority_pem: Option<Vec<u8>>,
 }
 
+/// How to sign in, with its secrets.
+#[derive(Clone, Debug)]
+pub enum SignInAccess {
+    /// As an app registration.
+    App {
+        /// Application (client) id.
+        client_id: String,
+        /// What proves it.
+        proof: ProofAccess,
+    },
+    /// With the identity of the machine.
+    Machine {
+        /// Client id of an identity that was assigned to it; absent: its own.
+        client_id: Option<String>,
+    },
+}
+
+/// What proves who an app is.
+#[derive(Clone, Debug)]
+pub enum ProofAccess {
+    /// The secret itself.
+    ClientSecret(SecretString),
+    /// PEM texts of certificate and key.
+    Certificate {
+        /// The certificate.
+        pem: SecretString,
+        /// Its key.
+        key: SecretString,
+    },
+    /// A file that is read each time.
+    Federated(TokenFile),
+}
+
+/// A file with a token that its owner renews, and where the server lets such files be.
+#[derive(Clone, Debug)]
+pub struct TokenFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether the platform itself named it to the server; it may then be anywhere.
+    pub is_of_platform: bool,
+    /// Otherwise it has to lie below one of these.
+    pub folders: Vec<PathBuf>,
+}
+
 /// How to reach a tenant, with its secret.
 #[derive(Clone, Debug)]
 pub struct ConnectionAccess {
     /// Tenant id or domain.
     pub tenant: String,
-    /// Application (client) id.
-    pub client_id: String,
-    /// The secret itself.
-    pub client_secret: SecretString,
+    /// How to sign in.
+    pub sign_in: SignInAccess,
     /// Where Graph is.
     pub cloud: Cloud,
     /// Licences of the tenant.
     pub licences: Option<u64>,
+    /// Content of the file of the one authority that is believed, where one is named.
+    pub authority_pem: Option<Vec<u8>>,
 }
 
 /// A list somebody wants.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use secrecy::SecretString;
 use syncbridge_meta_store::{ConnectOptions, MetaStore};
-use syncbridge_operations::{Actor, Operations};
+use syncbridge_operations::{Actor, Operations, TokenFiles};
 use syncbridge_secrets::Keyring;
 use syncbridge_telemetry::LogFormat;
 use syncbridge_worker::EgressRules;
@@ -86,6 +86,28 @@ pub(crate) struct Settings {
     )]
     secrets_folder: Option<PathBuf>,
 
+    /// A further folder in which connections may name token files (`federated`)
+    #[arg(
+        long,
+        global = true,
+        env = "SYNCBRIDGE_TOKEN_FOLDER",
+        hide_env_values = true,
+        value_name = "FOLDER",
+        help_heading = "Common options"
+    )]
+    token_folder: Option<PathBuf>,
+
+    /// Ask this address for tokens of the machine's identity instead of the machine's own service
+    #[arg(
+        long,
+        global = true,
+        env = "SYNCBRIDGE_IDENTITY_SERVICE",
+        hide_env_values = true,
+        value_name = "URL",
+        hide = true
+    )]
+    identity_service: Option<String>,
+
     /// Allow connections to name their own authority and Graph root (an administrator's decision; the
     /// simulator needs it)
     #[arg(
@@ -126,6 +148,9 @@ pub(crate) struct Settings {
     )]
     log_format: Logs,
 }
+
+/// Variable in which a platform with workload identity names the file of its token.
+pub(crate) const PLATFORM_TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
 /// Variable of the master key itself.
 pub(crate) const MASTER_KEY: &str = "SYNCBRIDGE_MASTER_KEY";
@@ -169,13 +194,15 @@ impl Settings {
             allow_insecure_loopback: self.allow_custom_cloud,
         };
         let lease_term = self.lease_term_ms.map(Duration::from_millis);
-        let wiring = Wiring::new(store.clone(), egress, lease_term);
-        Ok(Operations::new(
-            store,
-            ring,
-            Arc::new(wiring),
-            self.secrets_folder.clone(),
-        ))
+        let mut wiring = Wiring::new(store.clone(), egress, lease_term);
+        if let Some(address) = &self.identity_service {
+            wiring = wiring.with_identity_service(address)?;
+        }
+        let operations = Operations::new(store, ring, Arc::new(wiring), self.secrets_folder.clone());
+        Ok(operations.with_token_files(TokenFiles {
+            of_platform: std::env::var_os(PLATFORM_TOKEN_FILE).map(PathBuf::from),
+            folder: self.token_folder.clone(),
+        }))
     }
 
     /// The person at this command line.

@@ -11,7 +11,8 @@ use syncbridge_domain::table::TableShape;
 use syncbridge_manifest as manifest;
 use syncbridge_meta_store::MetaStore;
 use syncbridge_operations::ports::{
-    Adapters, Answer, ConnectionAccess, InstanceAccess, ListState, ListWish, RowEdit, RowPlace, RunJob,
+    Adapters, Answer, ConnectionAccess, InstanceAccess, ListState, ListWish, ProofAccess, RowEdit, RowPlace,
+    RunJob, SignInAccess,
 };
 use syncbridge_worker as worker;
 
@@ -26,6 +27,13 @@ impl Wiring {
         Self {
             services: worker::Services::new(store, egress, holder, lease_term),
         }
+    }
+
+    /// Asks another service than the machine's own for its identity's tokens.
+    pub(crate) fn with_identity_service(self, address: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            services: self.services.with_identity_service(address)?,
+        })
     }
 }
 
@@ -54,8 +62,27 @@ fn graph_access(access: &ConnectionAccess) -> worker::GraphAccess {
     let custom = matches!(access.cloud, From::Custom { .. });
     worker::GraphAccess {
         tenant: access.tenant.clone(),
-        client_id: access.client_id.clone(),
-        client_secret: access.client_secret.clone(),
+        sign_in: match &access.sign_in {
+            SignInAccess::Machine { client_id } => worker::GraphSignIn::Machine {
+                client_id: client_id.clone(),
+            },
+            SignInAccess::App { client_id, proof } => worker::GraphSignIn::App {
+                client_id: client_id.clone(),
+                proof: match proof {
+                    ProofAccess::ClientSecret(secret) => worker::Proof::ClientSecret(secret.clone()),
+                    ProofAccess::Certificate { pem, key } => worker::Proof::Certificate {
+                        pem: pem.clone(),
+                        key: key.clone(),
+                    },
+                    ProofAccess::Federated(file) => worker::Proof::Federated(worker::TokenFile {
+                        path: file.path.clone(),
+                        is_of_platform: file.is_of_platform,
+                        folders: file.folders.clone(),
+                    }),
+                },
+            },
+        },
+        authority_pem: access.authority_pem.clone(),
         cloud: match &access.cloud {
             From::Global => worker::Cloud::Global,
             From::UsGov => worker::Cloud::UsGov,

@@ -1,44 +1,33 @@
-//! App-only tokens by client secret (contract §1): kept, renewed early, asked for once however many wait.
+//! App-only tokens: kept, renewed early, asked for once however many wait. How a source asks is in
+//! `token_request.rs`, what it is answered in `token_answer.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::lock::Mutex;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use secrecy::SecretString;
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::quota::WhyTag;
 
 use crate::cloud::Endpoints;
 use crate::codes;
-use crate::request::segment;
+use crate::credentials::{Credentials, TokenSource};
 use crate::retry::RetryRules;
+use crate::token_answer::{TokenAnswer, is_busy, read, refusal};
+use crate::token_request::TokenPlace;
 use crate::trace::Trace;
-use crate::transport::{HttpRequest, HttpResponse, Method, Transport};
+use crate::transport::{Transport, TransportError};
 use crate::wait::RateSigns;
-
-/// How the app proves who it is.
-#[derive(Clone)]
-pub struct Credentials {
-    /// Tenant id or domain.
-    pub tenant: String,
-    /// Application (client) id.
-    pub client_id: String,
-    /// The client secret.
-    pub client_secret: SecretString,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Credentials({} in {})", self.client_id, self.tenant)
-    }
-}
 
 /// Renewed this long before the end, or at half of the lifetime where that is shorter.
 const EARLY: Duration = Duration::from_secs(600);
-const TOKEN_ANSWER_BYTES: usize = 64 << 10;
+/// A token is given to nobody in the last part of its life: a request has to arrive before its end.
+const LAST: Duration = Duration::from_secs(60);
+/// While the authority is down, a token that is still good is used, and the authority asked again this much later.
+const NEXT_TRY: Duration = Duration::from_secs(60);
+/// A machine's identity service answers at once or is not there.
+const IDENTITY_SERVICE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A token and which one it is, so that only the one that was refused is thrown away.
 #[derive(Clone)]
@@ -47,38 +36,25 @@ pub(crate) struct Token {
     serial: u64,
 }
 
+struct Kept {
+    token: Token,
+    renew_at: Monotonic,
+    good_until: Monotonic,
+}
+
 struct Held {
-    token: Option<(Token, Monotonic)>,
+    kept: Option<Kept>,
     serial: u64,
 }
 
 pub(crate) struct Auth {
-    credentials: Credentials,
-    address: String,
-    scope: String,
+    source: TokenSource,
+    place: TokenPlace,
     rules: RetryRules,
-    user_agent: String,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     // Held while a token is fetched: whoever comes meanwhile waits and takes the same one.
     held: Mutex<Held>,
-}
-
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: SecretString,
-    expires_in: u64,
-}
-
-#[derive(Deserialize, Default)]
-struct TokenError {
-    #[serde(default)]
-    error: String,
-    #[serde(default)]
-    error_codes: Vec<u64>,
-    #[serde(default)]
-    error_description: String,
-    trace_id: Option<uuid::Uuid>,
 }
 
 impl Auth {
@@ -90,21 +66,17 @@ impl Auth {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        let address = endpoints.token(&segment(&credentials.tenant));
-        let scope = endpoints.scope().to_owned();
-        let held = Mutex::new(Held {
-            token: None,
-            serial: 0,
-        });
+        let place = TokenPlace::new(&credentials, endpoints, user_agent);
         Self {
-            credentials,
-            address,
-            scope,
+            source: credentials.source,
+            place,
             rules,
-            user_agent,
             clock,
             entropy,
-            held,
+            held: Mutex::new(Held {
+                kept: None,
+                serial: 0,
+            }),
         }
     }
 
@@ -116,21 +88,37 @@ impl Auth {
         deadline: Option<Monotonic>,
     ) -> Result<Token, Failure> {
         let mut held = self.held.lock().await;
-        if let Some((token, renew_at)) = &held.token
-            && self.clock.monotonic() < *renew_at
+        let now = self.clock.monotonic();
+        if let Some(kept) = &held.kept
+            && now < kept.renew_at
         {
-            return Ok(token.clone());
+            return Ok(kept.token.clone());
         }
-        let asked = self.clock.monotonic();
-        let answer = self.fetch(transport, timeout, deadline).await?;
-        let lifetime = Duration::from_secs(answer.expires_in.min(86_400));
-        let renew_at = asked + lifetime.saturating_sub(EARLY).max(lifetime / 2);
+        let answer = match self.fetch(transport, timeout, deadline).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                let now = self.clock.monotonic();
+                return match &mut held.kept {
+                    // Renewing early is for this: an authority that is down for a while stops nothing.
+                    Some(kept) if failure.scope == Scope::Outage && now < kept.good_until => {
+                        kept.renew_at = (now + NEXT_TRY).min(kept.good_until);
+                        Ok(kept.token.clone())
+                    }
+                    _ => Err(failure),
+                };
+            }
+        };
         held.serial += 1;
         let token = Token {
             secret: answer.access_token,
             serial: held.serial,
         };
-        held.token = Some((token.clone(), renew_at));
+        let lifetime = answer.lifetime;
+        held.kept = Some(Kept {
+            token: token.clone(),
+            renew_at: now + lifetime.saturating_sub(EARLY).max(lifetime / 2),
+            good_until: now + lifetime.saturating_sub(LAST),
+        });
         Ok(token)
     }
 
@@ -138,11 +126,11 @@ impl Auth {
     pub(crate) async fn refuse(&self, refused: &Token) {
         let mut held = self.held.lock().await;
         if held
-            .token
+            .kept
             .as_ref()
-            .is_some_and(|(token, _)| token.serial == refused.serial)
+            .is_some_and(|kept| kept.token.serial == refused.serial)
         {
-            held.token = None;
+            held.kept = None;
         }
     }
 
@@ -153,31 +141,29 @@ impl Auth {
         timeout: Duration,
         deadline: Option<Monotonic>,
     ) -> Result<TokenAnswer, Failure> {
+        let (method, template) = TokenPlace::template(&self.source);
         let mut attempt = 0;
         loop {
-            let trace = Trace::begin(
-                self.clock.as_ref(),
-                Method::Post,
-                "/{tenant}/oauth2/v2.0/token",
-                WhyTag::Probe,
-            );
+            let request = self
+                .place
+                .request(&self.source, self.clock.now(), self.entropy.as_ref())?;
+            let trace = Trace::begin(self.clock.as_ref(), method, template, WhyTag::Probe);
             let left = deadline.map_or(timeout, |deadline| {
                 deadline.since(self.clock.monotonic()).min(timeout)
             });
-            let sent = transport.send(self.request(), left).await;
+            let sent = transport.send(request, self.patience(left)).await;
             trace.end(self.clock.as_ref(), &sent, 0);
             let (failure, wait) = match sent {
                 Ok(answer) if answer.is_success() => return read(&answer),
                 Ok(answer) => {
                     let signs = RateSigns::of(&answer, self.clock.now());
-                    let busy = answer.status == 429 || answer.status >= 500;
-                    let failure = refusal(&answer).retry_after(signs.retry_after);
-                    if !busy {
+                    let failure = refusal(&self.source, &answer).retry_after(signs.retry_after);
+                    if !is_busy(&self.source, answer.status) {
                         return Err(failure);
                     }
                     (failure, signs.retry_after)
                 }
-                Err(error) => (crate::retry::unanswered(error), None),
+                Err(error) => (self.unanswered(error), None),
             };
             attempt += 1;
             match self.rules.wait(attempt, wait, self.entropy.as_ref()) {
@@ -189,103 +175,24 @@ impl Auth {
         }
     }
 
-    fn request(&self) -> HttpRequest {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.credentials.client_id),
-            ("scope", &self.scope),
-            ("client_secret", self.credentials.client_secret.expose_secret()),
-        ];
-        // `segment` leaves nothing unescaped that means something in a form.
-        let body: Vec<String> = form
-            .iter()
-            .map(|(name, value)| format!("{name}={}", segment(value)))
-            .collect();
-        let mut random = [0; 16];
-        self.entropy.fill(&mut random);
-        HttpRequest {
-            method: Method::Post,
-            url: self.address.clone(),
-            headers: vec![
-                (
-                    "content-type".to_owned(),
-                    "application/x-www-form-urlencoded".to_owned(),
-                ),
-                ("accept".to_owned(), "application/json".to_owned()),
-                ("user-agent".to_owned(), self.user_agent.clone()),
-                (
-                    "client-request-id".to_owned(),
-                    WhyTag::Probe.request_id(random).to_string(),
-                ),
-            ],
-            bearer: None,
-            body: Some(Bytes::from(body.join("&"))),
-            max_answer: TOKEN_ANSWER_BYTES,
+    fn patience(&self, left: Duration) -> Duration {
+        match self.source {
+            TokenSource::ManagedIdentity { .. } => left.min(IDENTITY_SERVICE_TIMEOUT),
+            _ => left,
         }
     }
-}
 
-fn read(answer: &HttpResponse) -> Result<TokenAnswer, Failure> {
-    serde_json::from_slice(&answer.body).map_err(|_| {
-        Failure::new(
-            Scope::Tenant,
-            codes::TOKEN_REFUSED,
-            "the authority's answer holds no token",
-            "check the connection's authority, or a proxy in between",
-        )
-    })
-}
-
-/// Why no token was given. Error numbers are the authority's own and stable; the description is not shown.
-fn refusal(answer: &HttpResponse) -> Failure {
-    let error: TokenError = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let is = |number: u64| {
-        error.error_codes.contains(&number) || error.error_description.contains(&format!("AADSTS{number}:"))
-    };
-    let (code, cause, fix) = if answer.status >= 500 || answer.status == 429 {
-        (
-            codes::UNAVAILABLE,
-            "the authority is not available",
-            "nothing to do: it is tried again",
-        )
-    } else if is(7_000_222) {
-        (
-            codes::EXPIRED_SECRET,
-            "the client secret has expired",
-            "make a new client secret in the app registration and set it on the connection",
-        )
-    } else if is(90_002) || is(900_023) {
-        (
-            codes::UNKNOWN_TENANT,
-            "the tenant does not exist in this cloud",
-            "check the connection's tenant and cloud",
-        )
-    } else if is(700_016) || error.error == "unauthorized_client" {
-        (
-            codes::UNKNOWN_CLIENT,
-            "the app registration is not known in this tenant",
-            "check the connection's client id, and that an administrator consented to the app in this tenant",
-        )
-    } else if is(7_000_215) || error.error == "invalid_client" {
-        (
-            codes::BAD_SECRET,
-            "the client secret is wrong",
-            "set the secret's value (not its id) from the app registration on the connection",
-        )
-    } else {
-        (
-            codes::TOKEN_REFUSED,
-            "the authority gave no token",
-            "check the connection's tenant, client id and cloud; the sign-in logs of the tenant say more",
-        )
-    };
-    let scope = if code == codes::UNAVAILABLE {
-        Scope::Outage
-    } else {
-        Scope::Tenant
-    };
-    let id = error.trace_id.map(|id| id.to_string());
-    Failure::new(scope, code, format!("{cause} (HTTP {})", answer.status), fix).request_id(id)
+    fn unanswered(&self, error: TransportError) -> Failure {
+        match self.source {
+            TokenSource::ManagedIdentity { .. } => Failure::new(
+                Scope::Outage,
+                codes::IDENTITY_UNREACHABLE,
+                "no identity service answers on this machine",
+                "run SyncBridge on a machine of Azure that has an identity, or give the connection another way to sign in",
+            ),
+            _ => crate::retry::unanswered(error),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl<T: Transport> Core<T> {
             .map(|(part, found)| match found {
                 Some(found) => {
                     trace::part(part.method, &part.template, found.status, part.why, &found);
-                    self.budget.observe(&found);
+                    self.budget.observe(&found, caller.list.as_deref());
                     PartOutcome::Answered(found)
                 }
                 None => PartOutcome::Lost(unanswered_part(request_id(&answer))),

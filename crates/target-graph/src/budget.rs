@@ -6,6 +6,7 @@ use std::time::Duration;
 use syncbridge_domain::clock::{Clock, Monotonic};
 use syncbridge_domain::quota::{Bucket, Lane, Ru, Spending, Take, Tier, WhyTag};
 
+use crate::list_streak::{ListPlace, Streaks};
 use crate::transport::HttpResponse;
 use crate::wait::RateSigns;
 
@@ -24,6 +25,7 @@ struct State {
     spent: Spending,
     /// Who waits, by lane.
     waiting: [u32; 5],
+    streaks: Streaks,
 }
 
 /// What was spent through one user of the budget; clones share it.
@@ -57,6 +59,7 @@ impl Budget {
             bucket,
             spent: Spending::default(),
             waiting: [0; 5],
+            streaks: Streaks::default(),
         };
         Self {
             clock,
@@ -104,8 +107,23 @@ impl Budget {
     }
 
     /// Learns from an answer (of a request or of a part of a batch): a throttled one stops everybody for its
-    /// full time, and the service's count of what is left is believed where it is less than ours.
-    pub(crate) fn observe(&self, answer: &HttpResponse) {
+    /// full time, and the service's count of what is left is believed where it is less than ours. `list` is what the
+    /// request was about, where it was about one list.
+    pub(crate) fn observe(&self, answer: &HttpResponse, list: Option<&ListPlace>) {
+        let pause = self.observe_limits(answer);
+        let now = self.clock.monotonic();
+        let mut state = self.state();
+        if answer.status == 429 {
+            state.streaks.hear(list, Some(pause), now);
+        } else if answer.status < 500 {
+            // Any answer but a failure shows that the tenant is served.
+            state.streaks.hear(list, None, now);
+        }
+    }
+
+    /// The part of [`Budget::observe`] that holds for a batch as a whole. Answers the pause that a throttled answer
+    /// asks for.
+    pub(crate) fn observe_limits(&self, answer: &HttpResponse) -> Duration {
         let signs = RateSigns::of(answer, self.clock.now());
         let throttled = answer.status == 429 || (answer.status == 503 && signs.retry_after.is_some());
         let now = self.clock.monotonic();
@@ -116,6 +134,17 @@ impl Budget {
         if let Some(remaining) = signs.remaining {
             state.bucket.observe_remaining(remaining);
         }
+        signs.pause()
+    }
+
+    /// Whether this list is throttled so often that it has to be found out whether anything else answers.
+    pub(crate) fn suspects(&self, list: &ListPlace) -> bool {
+        self.state().streaks.is_suspect(list)
+    }
+
+    /// Whether this list is throttled for itself alone.
+    pub(crate) fn throttles_alone(&self, list: &ListPlace) -> bool {
+        self.state().streaks.is_alone(list)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -173,7 +202,7 @@ mod tests {
         let clock = ManualClock::new();
         let budget = Budget::new(None, clock.clone());
         let other = budget.clone();
-        budget.observe(&throttled("2.5"));
+        budget.observe(&throttled("2.5"), None);
         let mut waiting = Box::pin(other.acquire(Ru(2), Lane::Scheduled, None));
         assert!(waiting.as_mut().now_or_never().is_none());
         clock.advance(Duration::from_millis(2_499));
@@ -187,7 +216,7 @@ mod tests {
     fn a_wait_past_the_deadline_is_told_at_once() {
         let clock = ManualClock::new();
         let budget = Budget::new(None, clock.clone());
-        budget.observe(&throttled("10"));
+        budget.observe(&throttled("10"), None);
         let deadline = clock.monotonic() + Duration::from_secs(3);
         let told = budget.acquire(Ru(2), Lane::Cdc, Some(deadline)).now_or_never();
         assert_eq!(told, Some(Err(Duration::from_secs(10))));
@@ -227,11 +256,12 @@ mod tests {
         let clock = ManualClock::new();
         let budget = Budget::new(Some(Tier::of_licences(1)), clock);
         let headers = vec![("RateLimit-Remaining".to_owned(), "0".to_owned())];
-        budget.observe(&HttpResponse {
+        let answer = HttpResponse {
             status: 200,
             headers,
             body: bytes::Bytes::new(),
-        });
+        };
+        budget.observe(&answer, None);
         assert!(budget.acquire(Ru(2), Lane::Cdc, None).now_or_never().is_none());
     }
 }

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::quota::{Lane, WhyTag};
+use syncbridge_domain::quota::{Lane, Ru, WhyTag};
 
 use crate::auth::{Auth, Token};
 use crate::budget::{Account, Budget};
-use crate::classify::{Classified, Endpoint, classify};
+use crate::classify::{Classified, Endpoint, classify, list_throttled, request_id};
 use crate::cloud::Endpoints;
 use crate::codes;
-use crate::request::{Address, Call};
+use crate::list_streak::ListPlace;
+use crate::request::{Address, Call, segment};
 use crate::retry::{RetryRules, unanswered};
 use crate::trace::Trace;
 use crate::transport::{HttpRequest, HttpResponse, Sent, Transport};
@@ -48,6 +49,8 @@ pub(crate) struct Caller {
     pub(crate) lane: Lane,
     /// Internal names of the columns that may be named in a failure.
     pub(crate) ours: Arc<BTreeSet<String>>,
+    /// The list that everything is about, where it is one.
+    pub(crate) list: Option<Arc<ListPlace>>,
 }
 
 /// Why a single attempt brought no answer.
@@ -86,6 +89,7 @@ impl<T: Transport> Core<T> {
         caller: &Caller,
         deadline: Option<Monotonic>,
     ) -> Result<HttpResponse, NoAnswer> {
+        self.look_elsewhere(caller, deadline).await;
         let token = self.token(deadline).await?;
         let answer = self.send(call, caller, &token, deadline).await?;
         if answer.status != 401 {
@@ -95,6 +99,24 @@ impl<T: Transport> Core<T> {
         self.auth.refuse(&token).await;
         let token = self.token(deadline).await?;
         self.send(&call.clone().again(), caller, &token, deadline).await
+    }
+
+    /// Where a list is throttled again and again: asks for its site, so that it shows whether anything else answers.
+    /// Waits as the list's own next request would; the answer is heard by the budget and says nothing else.
+    async fn look_elsewhere(&self, caller: &Caller, deadline: Option<Monotonic>) {
+        let Some(place) = caller.list.as_deref().filter(|place| self.budget.suspects(place)) else {
+            return;
+        };
+        let path = format!("/sites/{}?$select=id", segment(&place.site));
+        let call = Call::get(path, "/sites/{site}", Endpoint::Discovery, WhyTag::Probe, Ru(1));
+        let elsewhere = Caller {
+            list: None,
+            ..caller.clone()
+        };
+        if let Ok(token) = self.token(deadline).await {
+            // Without an answer nothing is known, as before.
+            let _ = self.send(&call, &elsewhere, &token, deadline).await;
+        }
     }
 
     /// A read, repeated while it may help.
@@ -129,6 +151,12 @@ impl<T: Transport> Core<T> {
     }
 
     pub(crate) fn classify(&self, endpoint: Endpoint, answer: &HttpResponse, caller: &Caller) -> Classified {
+        let alone = |place: &ListPlace| self.budget.throttles_alone(place);
+        if answer.status == 429 && caller.list.as_deref().is_some_and(alone) {
+            let mut classified = list_throttled();
+            classified.failure = classified.failure.request_id(request_id(answer));
+            return classified;
+        }
         let signs = RateSigns::of(answer, self.clock.now());
         classify(
             endpoint,
@@ -176,7 +204,12 @@ impl<T: Transport> Core<T> {
         }
         match sent {
             Ok(answer) => {
-                self.budget.observe(&answer);
+                // A batch answers 200 whatever its parts met: they are heard one by one.
+                if call.endpoint == Endpoint::Batch && answer.is_success() {
+                    self.budget.observe_limits(&answer);
+                } else {
+                    self.budget.observe(&answer, caller.list.as_deref());
+                }
                 Ok(answer)
             }
             Err(error) if error.sent == Sent::No => Err(NoAnswer::NotSent(unanswered(error))),
@@ -229,6 +262,7 @@ impl<T: Transport> Core<T> {
             url,
             headers,
             bearer: Some(token.secret.clone()),
+            leave: None,
             body: call.body.clone(),
             max_answer: call.max_answer,
         })

@@ -85,6 +85,8 @@ impl Classified {
 
 /// The parts of an error body that matter. Codes are the outer one and all nested ones.
 struct Envelope {
+    /// Whether the body is Graph's own account of an error, and not some page of whoever stands in between.
+    of_graph: bool,
     codes: Vec<String>,
     message: String,
     request_id: Option<String>,
@@ -93,6 +95,7 @@ struct Envelope {
 impl Envelope {
     fn of(answer: &HttpResponse) -> Self {
         let mut envelope = Self {
+            of_graph: false,
             codes: Vec::new(),
             message: String::new(),
             request_id: request_id(answer),
@@ -104,6 +107,7 @@ impl Envelope {
             return envelope;
         };
         let mut level = body.get("error");
+        envelope.of_graph = level.is_some_and(Json::is_object);
         // Bounded: nesting comes from outside.
         for _ in 0..8 {
             let Some(error) = level else { break };
@@ -150,6 +154,10 @@ impl Envelope {
             || self.says("-2130575169")
     }
 
+    fn over_threshold(&self) -> bool {
+        self.says("list view threshold") || self.says("spquerythrottledexception")
+    }
+
     /// The one of our columns that the message names, quoted, bracketed or as a word of its own.
     fn column<'a>(&self, ours: &'a BTreeSet<String>) -> Option<&'a String> {
         let words: BTreeSet<&str> = self
@@ -188,6 +196,17 @@ pub(crate) fn classify(
     let envelope = Envelope::of(answer);
     let wait = asked.then_some(pause);
     let classified = match answer.status {
+        // Whatever the status: this never clears by waiting, and says nothing about a row.
+        400.. if envelope.over_threshold() => over_threshold(),
+        // A page of something in between is no word about a row or an item; else one proxy that is set up wrongly
+        // would fill the quarantine, or make items look deleted.
+        400 | 404 | 410 | 422 if !envelope.of_graph && !envelope.unique_violation() => foreign_page(endpoint),
+        400 | 412 if envelope.has(&["malformedEntityTag"]) => refused(
+            Scope::List,
+            codes::PROTOCOL,
+            "Graph did not understand the version in the request",
+            REPORT,
+        ),
         400 => bad_request(endpoint, &envelope, ours),
         401 => unauthorized(),
         403 => forbidden(endpoint, &envelope),
@@ -237,7 +256,8 @@ pub(crate) fn classify(
         ),
         503 if asked || envelope.has(&THROTTLE_CODES) => throttled(pause),
         503 => ambiguous(Scope::Outage, codes::UNAVAILABLE, "Graph is not available", WAIT),
-        507 => ambiguous(
+        // Refused for good until somebody makes room: repeating it would only spend.
+        507 => refused(
             Scope::List,
             codes::STORAGE,
             "the site's storage is full",
@@ -291,6 +311,8 @@ const THROTTLE_CODES: [&str; 4] = [
 const REPORT: &str = "report it with the request-id; it is a defect of SyncBridge or of a proxy in between";
 const WAIT: &str = "nothing to do: it is tried again; if it stays, look at the Microsoft 365 service health";
 const COMPARE: &str = "compare the row's values with the column's settings in the list, then retry the row";
+const BISECT: &str = "compare the row's values with the settings of each column in the list; half of the columns taken out of \
+                      the mapping tells in which half the reason is; then retry the row";
 const SHORTEN: &str = "shorten the row's longest texts or map fewer of them, then retry the row";
 
 fn refused(scope: Scope, code: &str, cause: &str, fix: &str) -> Classified {
@@ -317,6 +339,38 @@ fn throttled(pause: Duration) -> Classified {
     Classified {
         meaning: Meaning::Throttled(pause),
         failure,
+    }
+}
+
+/// 429 on one list again and again, while the rest of the tenant answers (DESIGN §9): not a quota, and no waiting
+/// helps.
+pub(crate) fn list_throttled() -> Classified {
+    refused(
+        Scope::List,
+        codes::LIST_THROTTLED,
+        "Graph keeps telling this one list to slow down while others answer",
+        "look whether the list is over a limit (more than 5,000 items without an index, permissions of single items), then run again",
+    )
+}
+
+fn over_threshold() -> Classified {
+    refused(
+        Scope::List,
+        codes::VIEW_THRESHOLD,
+        "the request would look at more of the list than the list view threshold allows",
+        "index the columns that are searched, while the list has fewer than 5,000 items; else use a new list",
+    )
+}
+
+fn foreign_page(endpoint: Endpoint) -> Classified {
+    const CAUSE: &str = "the answer is not one of Graph, but of something in between";
+    const FIX: &str = "check what stands between this machine and Graph: a proxy, a firewall, a login page";
+    match endpoint {
+        // Whether it arrived is unknown: a look tells.
+        Endpoint::CreateItem | Endpoint::WriteItem => {
+            ambiguous(Scope::Outage, codes::ANSWER_UNREADABLE, CAUSE, FIX)
+        }
+        _ => refused(Scope::Outage, codes::ANSWER_UNREADABLE, CAUSE, FIX),
     }
 }
 
@@ -367,6 +421,14 @@ fn bad_request(endpoint: Endpoint, envelope: &Envelope, ours: &BTreeSet<String>)
             "Graph does not accept the site's address",
             fix,
         )
+    } else if envelope.says("sync token is malformed") {
+        // Not a token that is too old: going on from the beginning without a word would hide a defect.
+        refused(
+            Scope::List,
+            codes::TOKEN_MALFORMED,
+            "Graph does not recognise the kept place in the list's changes",
+            REPORT,
+        )
     } else if envelope.says("not indexed") {
         let fix = "index the column in the list's settings, then run again";
         refused(
@@ -395,7 +457,7 @@ fn bad_request(endpoint: Endpoint, envelope: &Envelope, ours: &BTreeSet<String>)
             Scope::Row,
             codes::REFUSED,
             "Graph refused the values without saying which",
-            COMPARE,
+            BISECT,
         )
     } else if matches!(endpoint, Endpoint::Items | Endpoint::List | Endpoint::Schema) {
         refused(
@@ -520,6 +582,7 @@ fn locked() -> Classified {
 impl Envelope {
     fn empty() -> Self {
         Self {
+            of_graph: true,
             codes: Vec::new(),
             message: String::new(),
             request_id: None,

@@ -32,6 +32,7 @@ fn every_row_of_the_error_table_has_its_meaning_scope_and_code() {
     use Meaning::{Ambiguous, Duplicate, Gone, Precondition, Refused, Throttled};
     let wording = "The list item could not be added or updated because duplicate values were found in the following \
                    field(s) in the list: [Customer]";
+    let threshold = "The attempted operation is prohibited because it exceeds the list view threshold.";
     let not_indexed = "Field 'Amount' cannot be referenced in filter or orderby as it is not indexed. Provide the \
                        'Prefer: HonorNonIndexedQueriesWarningMayFailRandomly' header";
     let rows: Vec<(Endpoint, u16, &str, &str, Meaning, Scope, &str)> = vec![
@@ -408,7 +409,7 @@ fn every_row_of_the_error_table_has_its_meaning_scope_and_code() {
             507,
             "quotaLimitReached",
             "",
-            Ambiguous,
+            Refused,
             Scope::List,
             codes::STORAGE,
         ),
@@ -432,6 +433,213 @@ fn every_row_of_the_error_table_has_its_meaning_scope_and_code() {
             Ambiguous,
             Scope::Outage,
             codes::ANSWER_UNREADABLE,
+        ),
+        (
+            CreateItem,
+            400,
+            "malformedEntityTag",
+            "ETags must be quoted strings",
+            Refused,
+            Scope::List,
+            codes::PROTOCOL,
+        ),
+        (
+            WriteItem,
+            412,
+            "malformedEntityTag",
+            "",
+            Refused,
+            Scope::List,
+            codes::PROTOCOL,
+        ),
+        (
+            Items,
+            400,
+            "invalidQueryOption",
+            "",
+            Refused,
+            Scope::List,
+            codes::INVALID,
+        ),
+        (
+            CreateItem,
+            400,
+            "invalidRequest",
+            "A value without a type name was found and no expected type is available",
+            Refused,
+            Scope::Row,
+            codes::INVALID,
+        ),
+        (
+            Items,
+            400,
+            "invalidRequest",
+            "Provided sync token is malformed",
+            Refused,
+            Scope::List,
+            codes::TOKEN_MALFORMED,
+        ),
+        (
+            Items,
+            400,
+            "invalidRequest",
+            threshold,
+            Refused,
+            Scope::List,
+            codes::VIEW_THRESHOLD,
+        ),
+        (
+            Items,
+            429,
+            "throttledRequest",
+            threshold,
+            Refused,
+            Scope::List,
+            codes::VIEW_THRESHOLD,
+        ),
+        (
+            Items,
+            500,
+            "generalException",
+            "Microsoft.SharePoint.SPQueryThrottledException",
+            Refused,
+            Scope::List,
+            codes::VIEW_THRESHOLD,
+        ),
+        (
+            CreateItem,
+            403,
+            "insufficient_claims",
+            "",
+            Refused,
+            Scope::Tenant,
+            codes::FORBIDDEN,
+        ),
+        (
+            WriteItem,
+            403,
+            "accessDenied",
+            "",
+            Refused,
+            Scope::List,
+            codes::FORBIDDEN,
+        ),
+        (
+            Items,
+            403,
+            "accessDenied",
+            "",
+            Refused,
+            Scope::List,
+            codes::FORBIDDEN,
+        ),
+        (
+            Schema,
+            409,
+            "generalException",
+            "Save Conflict",
+            Precondition,
+            Scope::Row,
+            codes::PRECONDITION,
+        ),
+        (
+            WriteItem,
+            409,
+            "nameAlreadyExists",
+            "",
+            Duplicate,
+            Scope::Row,
+            codes::DUPLICATE,
+        ),
+        (
+            WriteItem,
+            409,
+            "entityTagDoesNotMatch",
+            "",
+            Precondition,
+            Scope::Row,
+            codes::PRECONDITION,
+        ),
+        (
+            Items,
+            410,
+            "resyncRequired",
+            "",
+            Refused,
+            Scope::List,
+            codes::RESYNC,
+        ),
+        (
+            Items,
+            410,
+            "resyncApplyDifferences",
+            "",
+            Refused,
+            Scope::List,
+            codes::RESYNC,
+        ),
+        (
+            Items,
+            410,
+            "resyncUploadDifferences",
+            "",
+            Refused,
+            Scope::List,
+            codes::RESYNC,
+        ),
+        (
+            Items,
+            410,
+            "resyncChangesUploadDifferences",
+            "",
+            Refused,
+            Scope::List,
+            codes::RESYNC,
+        ),
+        (
+            Items,
+            410,
+            "syncStateNotFound",
+            "",
+            Refused,
+            Scope::List,
+            codes::RESYNC,
+        ),
+        (
+            WriteItem,
+            429,
+            "TooManyRequests",
+            "",
+            Throttled(PAUSE),
+            Scope::Tenant,
+            codes::THROTTLED,
+        ),
+        (
+            WriteItem,
+            429,
+            "ApplicationThrottled",
+            "",
+            Throttled(PAUSE),
+            Scope::Tenant,
+            codes::THROTTLED,
+        ),
+        (
+            CreateItem,
+            500,
+            "InternalServerError",
+            "",
+            Ambiguous,
+            Scope::Outage,
+            codes::SERVER,
+        ),
+        (
+            WriteItem,
+            507,
+            "insufficientStorage",
+            "",
+            Refused,
+            Scope::List,
+            codes::STORAGE,
         ),
     ];
     for (endpoint, status, code, message, meaning, scope, ours) in rows {
@@ -517,5 +725,58 @@ fn nested_codes_count_and_endless_nesting_does_no_harm() {
     assert_eq!(
         of(Endpoint::CreateItem, 409, &json!({"error": deep})).meaning,
         Meaning::Refused
+    );
+}
+
+#[test]
+fn a_page_of_something_in_between_says_nothing_about_a_row_or_an_item() {
+    for status in [400, 404, 410, 422] {
+        for body in [
+            "",
+            "<html>Bad Request - Invalid URL</html>",
+            "\"text\"",
+            "null",
+            "{\"error\": \"x\"}",
+        ] {
+            let found = raw(status, &[], body, false);
+            assert_eq!(
+                (found.meaning, found.failure.scope, found.failure.code.as_str()),
+                (Meaning::Ambiguous, Scope::Outage, codes::ANSWER_UNREADABLE),
+                "{status} {body}: it fills no quarantine and makes no item look gone"
+            );
+        }
+    }
+    let page = HttpResponse {
+        status: 404,
+        headers: Vec::new(),
+        body: bytes::Bytes::from_static(b"<html></html>"),
+    };
+    for endpoint in [
+        Endpoint::Item,
+        Endpoint::Items,
+        Endpoint::Discovery,
+        Endpoint::Batch,
+    ] {
+        let found = classify(endpoint, &page, PAUSE, false, &ours());
+        assert_eq!(
+            (found.meaning, found.failure.scope),
+            (Meaning::Refused, Scope::Outage),
+            "{endpoint:?}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_that_names_no_column_says_how_the_column_is_found() {
+    let found = of(
+        Endpoint::WriteItem,
+        400,
+        &error("generalException", "General exception while processing"),
+    );
+    assert_eq!(found.failure.column, None);
+    assert!(
+        found.failure.fix.contains("half of the columns"),
+        "{}",
+        found.failure.fix
     );
 }

@@ -9,12 +9,14 @@ use syncbridge_domain::clock::{Clock, Entropy};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::quota::{Lane, Spending};
 
-use crate::auth::{Auth, Credentials};
+use crate::auth::Auth;
 use crate::budget::{Account, Budget};
 use crate::call::{Caller, Core};
 use crate::classify::{Classified, request_id};
 use crate::cloud::Endpoints;
 use crate::codes;
+use crate::credentials::Credentials;
+use crate::list_streak::ListPlace;
 use crate::request::Call;
 use crate::retry::RetryRules;
 use crate::transport::{HttpResponse, Transport};
@@ -110,6 +112,7 @@ impl<T: Transport> GraphClient<T> {
             account: Account::default(),
             lane: Lane::Interactive,
             ours: Arc::new(BTreeSet::new()),
+            list: None,
         };
         Self {
             core: Arc::new(core),
@@ -125,7 +128,22 @@ impl<T: Transport> GraphClient<T> {
             caller: Caller {
                 account: Account::default(),
                 lane,
-                ours: self.caller.ours.clone(),
+                ..self.caller.clone()
+            },
+        }
+    }
+
+    /// The same connection, for requests about one list only.
+    pub(crate) fn about(&self, site: &str, list: &str) -> Self {
+        let place = ListPlace {
+            site: site.to_owned(),
+            list: list.to_owned(),
+        };
+        Self {
+            core: self.core.clone(),
+            caller: Caller {
+                list: Some(Arc::new(place)),
+                ..self.caller.clone()
             },
         }
     }

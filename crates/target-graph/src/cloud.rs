@@ -39,6 +39,17 @@ impl Cloud {
         }
     }
 
+    /// Whether the cloud's lists tell what changed (contract §1); `None` where only asking it can tell. Without it
+    /// changes are found by reading whole lists.
+    #[must_use]
+    pub fn has_list_delta(&self) -> Option<bool> {
+        match self {
+            Cloud::Global | Cloud::UsGov | Cloud::UsGovDod | Cloud::China => Some(true),
+            // Two closed clouds of the US government lack it, and they can only be named by their addresses.
+            Cloud::Custom { .. } => None,
+        }
+    }
+
     fn addresses(&self) -> (&str, &str) {
         match self {
             Cloud::Global => ("https://login.microsoftonline.com", "https://graph.microsoft.com"),
@@ -103,6 +114,11 @@ impl Endpoints {
         &self.scope
     }
 
+    /// What a machine's identity service is asked for: the same, in its older form.
+    pub(crate) fn resource(&self) -> String {
+        format!("{}/", self.root.as_str().trim_end_matches('/'))
+    }
+
     /// Absolute address of a path below the API version; the path begins with `/`.
     pub(crate) fn api(&self, path: &str) -> String {
         format!("{}{path}", self.api)
@@ -158,11 +174,34 @@ mod tests {
             assert!(endpoints.token("t").starts_with("https://login."), "{name}");
             assert!(endpoints.scope().ends_with("/.default"));
         }
+        // Contract §1, word for word: tokens of one cloud are not taken by another.
+        for (name, authority, root) in [
+            ("global", "login.microsoftonline.com", "graph.microsoft.com"),
+            ("us-gov", "login.microsoftonline.us", "graph.microsoft.us"),
+            ("us-gov-dod", "login.microsoftonline.us", "dod-graph.microsoft.us"),
+            (
+                "china",
+                "login.chinacloudapi.cn",
+                "microsoftgraph.chinacloudapi.cn",
+            ),
+        ] {
+            let cloud = Cloud::named(name).unwrap();
+            let endpoints = cloud.endpoints(EgressRules::default()).unwrap();
+            assert_eq!(
+                endpoints.token("t"),
+                format!("https://{authority}/t/oauth2/v2.0/token")
+            );
+            assert_eq!(endpoints.scope(), format!("https://{root}/.default"));
+            assert_eq!(endpoints.resource(), format!("https://{root}/"));
+            assert_eq!(endpoints.api("/sites"), format!("https://{root}/v1.0/sites"));
+            assert_eq!(cloud.has_list_delta(), Some(true));
+        }
         let custom = Cloud::Custom {
             authority: "http://127.0.0.1:1".into(),
             graph_root: "http://127.0.0.1:1/".into(),
         };
         assert!(custom.endpoints(EgressRules::default()).is_err());
+        assert_eq!(custom.has_list_delta(), None);
         let rules = EgressRules {
             allow_custom_cloud: true,
             allow_insecure_loopback: true,

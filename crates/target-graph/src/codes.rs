@@ -2,6 +2,8 @@
 
 /// An address outside the egress rules.
 pub const EGRESS_DENIED: &str = "graph.egress_denied";
+/// A private authority's text holds no certificate.
+pub const AUTHORITY_UNREADABLE: &str = "graph.authority_unreadable";
 /// Host name, connection or TLS failed before anything was sent.
 pub const UNREACHABLE: &str = "graph.unreachable";
 /// No answer although the request may have arrived.
@@ -20,6 +22,28 @@ pub const NOT_ATTEMPTED: &str = "graph.not_attempted";
 pub const BAD_SECRET: &str = "auth.client_secret_wrong";
 /// The client secret has expired.
 pub const EXPIRED_SECRET: &str = "auth.client_secret_expired";
+/// The certificate's text is none.
+pub const CERTIFICATE_UNREADABLE: &str = "auth.certificate_unreadable";
+/// The certificate is not valid yet.
+pub const CERTIFICATE_EARLY: &str = "auth.certificate_not_yet_valid";
+/// The certificate is not valid any more.
+pub const CERTIFICATE_EXPIRED: &str = "auth.certificate_expired";
+/// The authority does not know the certificate, or not for this app.
+pub const CERTIFICATE_UNKNOWN: &str = "auth.certificate_not_registered";
+/// The private key's text is none, or of a kind that is not taken.
+pub const KEY_UNREADABLE: &str = "auth.key_unreadable";
+/// The private key wants a passphrase.
+pub const KEY_ENCRYPTED: &str = "auth.key_encrypted";
+/// The private key belongs to another certificate.
+pub const KEY_MISMATCH: &str = "auth.key_mismatch";
+/// An assertion outside its time, by the authority's clock.
+pub const ASSERTION_TIME: &str = "auth.assertion_time";
+/// No federated credential of the app fits the assertion.
+pub const FEDERATION_MISMATCH: &str = "auth.federation_mismatch";
+/// The machine has no such identity.
+pub const IDENTITY_MISSING: &str = "auth.identity_missing";
+/// No identity service on this machine.
+pub const IDENTITY_UNREACHABLE: &str = "auth.identity_service_unreachable";
 /// The tenant does not exist.
 pub const UNKNOWN_TENANT: &str = "auth.tenant_unknown";
 /// The app registration does not exist in the tenant.
@@ -62,6 +86,12 @@ pub const LOCKED: &str = "graph.locked";
 pub const DEPENDENCY: &str = "graph.dependency_failed";
 /// Too many requests.
 pub const THROTTLED: &str = "graph.throttled";
+/// Too many requests, for one list alone and without end.
+pub const LIST_THROTTLED: &str = "graph.list_throttled";
+/// More of the list would be looked at than the service allows.
+pub const VIEW_THRESHOLD: &str = "graph.list_view_threshold";
+/// A change token that the service never gave.
+pub const TOKEN_MALFORMED: &str = "graph.sync_token_malformed";
 /// The service failed inside.
 pub const SERVER: &str = "graph.server_error";
 /// A gateway gave up waiting.

@@ -15,6 +15,35 @@ const METADATA_HOSTS: [&str; 4] = [
     "instance-data",
 ];
 
+/// Path of a machine's identity service, wherever it is.
+pub(crate) const IDENTITY_SERVICE_PATH: &str = "/metadata/identity/oauth2/token";
+/// The identity service of every machine in Azure.
+pub(crate) const IDENTITY_SERVICE: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
+
+/// Leave to send one request to the machine's identity service, which is denied to everything else. Nobody but the
+/// token source of a managed identity can make one.
+#[derive(Clone, Debug)]
+pub struct IdentityServiceLeave(());
+
+impl IdentityServiceLeave {
+    pub(crate) fn new() -> Self {
+        Self(())
+    }
+
+    /// Whether this is the one address the leave is for.
+    #[must_use]
+    pub fn is_for(&self, address: &str) -> bool {
+        Url::parse(address).is_ok_and(|url| {
+            url.scheme() == "http"
+                && url.host() == Some(Host::Ipv4(Ipv4Addr::new(169, 254, 169, 254)))
+                && url.port().is_none()
+                && url.username().is_empty()
+                && url.password().is_none()
+                && url.path() == IDENTITY_SERVICE_PATH
+        })
+    }
+}
+
 /// What an administrator allows beyond the known clouds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EgressRules {
@@ -126,6 +155,27 @@ mod tests {
                 codes::EGRESS_DENIED,
                 "{address}"
             );
+        }
+    }
+
+    #[test]
+    fn the_leave_for_the_identity_service_is_for_one_address_and_path() {
+        let leave = IdentityServiceLeave::new();
+        assert!(leave.is_for(IDENTITY_SERVICE));
+        assert!(leave.is_for(&format!("{IDENTITY_SERVICE}?api-version=2018-02-01&resource=x")));
+        for address in [
+            "http://169.254.169.254/metadata/instance?api-version=2021-02-01",
+            "http://169.254.169.254/metadata/identity/oauth2/token/../../instance",
+            "http://169.254.169.254/metadata/identity/info",
+            "http://169.254.169.254:8080/metadata/identity/oauth2/token",
+            "https://169.254.169.254/metadata/identity/oauth2/token",
+            "http://user@169.254.169.254/metadata/identity/oauth2/token",
+            "http://169.254.169.253/metadata/identity/oauth2/token",
+            "http://168.63.129.16/metadata/identity/oauth2/token",
+            "http://[fe80::1]/metadata/identity/oauth2/token",
+            "",
+        ] {
+            assert!(!leave.is_for(address), "{address}");
         }
     }
 

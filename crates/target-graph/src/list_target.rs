@@ -68,7 +68,7 @@ impl<T: Transport> ListTarget<T> {
         mapping: &Mapping,
         settings: ListSettings,
     ) -> Result<Self, Failure> {
-        let client = client.in_lane(settings.lane);
+        let client = client.in_lane(settings.lane).about(site, list);
         let columns = client.columns(site, list).await?;
         let shape = Shape::new(mapping, &columns);
         if let Some(missing) = shape.missing().next() {

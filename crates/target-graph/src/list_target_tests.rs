@@ -670,3 +670,75 @@ fn reads_and_writes_run_on_any_executor() {
     let receipts = bench.write(vec![create("a")]).now_or_never().unwrap();
     item(&receipts[0]);
 }
+
+#[tokio::test]
+async fn a_list_that_is_throttled_for_ever_while_its_site_answers_is_a_list_error() {
+    let script = Script::new();
+    let clock = ManualClock::jumping();
+    let target = target(&script, &clock);
+    let slow = || json_answer(429, &[("Retry-After", "3")], &error("throttledRequest", ""));
+    for _ in 0..5 {
+        script.answer(slow());
+    }
+    // Then the site is asked, which answers, and the list once more.
+    script.json(200, &json!({"id": "host,1,2"})).answer(slow());
+    let mut receipts = Vec::new();
+    for _ in 0..6 {
+        let deadline = clock.monotonic() + Duration::from_secs(60);
+        receipts.extend(target.write(vec![create("a")], deadline).await);
+    }
+    for receipt in &receipts[..5] {
+        assert!(
+            matches!(
+                receipt,
+                Receipt::Refused {
+                    refusal: Refusal::Throttled(_)
+                }
+            ),
+            "{receipt:?}"
+        );
+    }
+    let Receipt::Refused {
+        refusal: Refusal::Failed(failure),
+    } = &receipts[5]
+    else {
+        panic!("{:?}", receipts[5])
+    };
+    assert_eq!(
+        (failure.code.as_str(), failure.scope),
+        (codes::LIST_THROTTLED, Scope::List)
+    );
+    assert!(failure.request_id.is_some());
+    assert!(
+        script.urls()[5].ends_with("/sites/host%2C1%2C2?$select=id"),
+        "{:?}",
+        script.urls()
+    );
+    assert!(script.all_used());
+}
+
+#[tokio::test]
+async fn a_quota_that_throttles_everything_stays_a_wait() {
+    let script = Script::new();
+    let clock = ManualClock::jumping();
+    let target = target(&script, &clock);
+    let slow = || json_answer(429, &[("Retry-After", "3")], &error("activityLimitReached", ""));
+    // From the sixth on the site is asked before each, and is throttled too.
+    for _ in 0..5 + 2 * 4 {
+        script.answer(slow());
+    }
+    for _ in 0..9 {
+        let deadline = clock.monotonic() + Duration::from_secs(60);
+        let receipts = target.write(vec![create("a")], deadline).await;
+        assert!(
+            matches!(
+                receipts[..],
+                [Receipt::Refused {
+                    refusal: Refusal::Throttled(_)
+                }]
+            ),
+            "{receipts:?}"
+        );
+    }
+    assert!(script.all_used());
+}

@@ -1,4 +1,4 @@
-//! HTTP by reqwest: rustls with aws-lc-rs, the machine's trust store, pooled connections. No redirects, no
+//! HTTP by reqwest: rustls with aws-lc-rs, the machine's trust store or a private authority, pooled connections. No redirects, no
 //! cookies, no repeats, no proxies from the environment, and no address that the egress rules deny, whatever a
 //! name resolves to.
 
@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::ExposeSecret as _;
 use syncbridge_domain::failure::{Failure, Scope};
@@ -55,11 +58,24 @@ impl Resolve for GuardedResolver {
 }
 
 impl ReqwestTransport {
-    /// A transport; no connection is made yet.
+    /// A transport that believes the machine's trust store; no connection is made yet.
     ///
     /// # Errors
     /// [`codes::UNREACHABLE`] when the machine's trust store cannot be used.
     pub fn new() -> Result<Self, Failure> {
+        Self::build(None)
+    }
+
+    /// A transport that believes the authorities of a PEM text and no others: those of a proxy that opens TLS, or of
+    /// a test stack. Certificates are verified as fully as ever, the host's name included.
+    ///
+    /// # Errors
+    /// [`codes::AUTHORITY_UNREADABLE`] when the text holds no certificate, or a broken one.
+    pub fn trusting(authorities: &[u8]) -> Result<Self, Failure> {
+        Self::build(Some(trust_store(authorities)?))
+    }
+
+    fn build(only: Option<RootCertStore>) -> Result<Self, Failure> {
         let broken = || {
             Failure::new(
                 Scope::Outage,
@@ -69,11 +85,14 @@ impl ReqwestTransport {
             )
         };
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .and_then(rustls::ConfigBuilder::with_platform_verifier)
-            .map_err(|_| broken())?
-            .with_no_client_auth();
+            .map_err(|_| broken())?;
+        let tls = match only {
+            None => tls.with_platform_verifier().map_err(|_| broken())?,
+            Some(store) => tls.with_root_certificates(store),
+        };
+        let mut tls = tls.with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
@@ -91,9 +110,36 @@ impl ReqwestTransport {
     }
 }
 
+/// Every certificate of a PEM text, none of which may be broken.
+fn trust_store(pem: &[u8]) -> Result<RootCertStore, Failure> {
+    let broken = || {
+        Failure::new(
+            Scope::Tenant,
+            codes::AUTHORITY_UNREADABLE,
+            "the connection's `tls.ca` holds no readable certificate",
+            "give a PEM file with the authority's certificate, from `-----BEGIN CERTIFICATE-----` on",
+        )
+    };
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        store
+            .add(certificate.map_err(|_| broken())?)
+            .map_err(|_| broken())?;
+    }
+    if store.is_empty() {
+        return Err(broken());
+    }
+    Ok(store)
+}
+
 impl Transport for ReqwestTransport {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Result<HttpResponse, TransportError> {
-        if is_denied_literal(&request.url) {
+        let has_leave = request.method == Method::Get
+            && request
+                .leave
+                .as_ref()
+                .is_some_and(|leave| leave.is_for(&request.url));
+        if is_denied_literal(&request.url) && !has_leave {
             return Err(TransportError {
                 sent: Sent::No,
                 kind: TransportErrorKind::Denied,

@@ -11,6 +11,7 @@ fn request(url: String, max_answer: usize) -> HttpRequest {
         url,
         headers: Vec::new(),
         bearer: None,
+        leave: None,
         body: None,
         max_answer,
     }
@@ -170,4 +171,118 @@ async fn an_address_written_out_is_denied_as_well() {
             "{url}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_identity_service_is_reached_only_with_its_own_leave() {
+    use crate::egress::{IDENTITY_SERVICE, IdentityServiceLeave};
+    let denied = |outcome: Result<HttpResponse, TransportError>| {
+        outcome.is_err_and(|error| error.kind == TransportErrorKind::Denied)
+    };
+    let soon = Duration::from_millis(50);
+    assert!(denied(send(request(IDENTITY_SERVICE.into(), 10), soon).await));
+    let leave = |url: &str, method| HttpRequest {
+        leave: Some(IdentityServiceLeave::new()),
+        method,
+        ..request(url.into(), 10)
+    };
+    let elsewhere = "http://169.254.169.254/metadata/instance";
+    assert!(denied(send(leave(elsewhere, Method::Get), soon).await));
+    assert!(denied(send(leave(IDENTITY_SERVICE, Method::Post), soon).await));
+    // Whether anybody answers depends on the machine; it is tried.
+    assert!(!denied(send(leave(IDENTITY_SERVICE, Method::Get), soon).await));
+}
+
+#[test]
+fn a_private_authority_has_to_be_a_certificate() {
+    for text in [
+        "",
+        "no PEM",
+        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+    ] {
+        let failure = ReqwestTransport::trusting(text.as_bytes()).unwrap_err();
+        assert_eq!(failure.code, codes::AUTHORITY_UNREADABLE, "{text}");
+    }
+}
+
+/// An authority and a server of its own whose certificate is for these names.
+struct PrivateStack {
+    authority_pem: String,
+    url: String,
+}
+
+async fn private_stack(names: &[&str]) -> PrivateStack {
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    let authority_key = KeyPair::generate().unwrap();
+    let mut authority = CertificateParams::new(Vec::new()).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    let leaf = CertificateParams::new(names)
+        .unwrap()
+        .signed_by(&key, &issuer)
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], key.into())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a real server beside a real client; no simulation here"
+    )]
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // A client that does not believe us goes away; the next one is served.
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let mut head = [0; 4096];
+            let _ = stream.read(&mut head).await;
+            let _ = stream.write_all(&text("200 OK", "", "private")).await;
+            let _ = stream.shutdown().await;
+        }
+    });
+    PrivateStack {
+        authority_pem,
+        url: format!("https://localhost:{port}/"),
+    }
+}
+
+#[tokio::test]
+async fn a_private_authority_is_believed_alone_and_everything_else_is_still_verified() {
+    let stack = private_stack(&["localhost"]).await;
+    let other = private_stack(&["localhost"]).await;
+    let misnamed = private_stack(&["elsewhere.example"]).await;
+    let by = |authority: &str, url: &str| {
+        let transport = ReqwestTransport::trusting(authority.as_bytes()).unwrap();
+        let request = request(url.to_owned(), 100);
+        async move { transport.send(request, LONG).await }
+    };
+    let answer = by(&stack.authority_pem, &stack.url).await.unwrap();
+    assert_eq!(&answer.body[..], b"private");
+    let both = format!("{}{}", other.authority_pem, stack.authority_pem);
+    assert!(by(&both, &stack.url).await.is_ok(), "a file may hold several");
+    let refused = TransportError {
+        sent: Sent::No,
+        kind: TransportErrorKind::Tls,
+    };
+    // Another authority's server, a name that is not the server's, and the machine's trust store.
+    assert_eq!(by(&stack.authority_pem, &other.url).await.unwrap_err(), refused);
+    assert_eq!(
+        by(&misnamed.authority_pem, &misnamed.url).await.unwrap_err(),
+        refused
+    );
+    assert_eq!(
+        send(request(stack.url.clone(), 100), LONG).await.unwrap_err(),
+        refused
+    );
 }

@@ -218,15 +218,17 @@ pub(crate) mod client {
     use syncbridge_domain::policy::Direction;
 
     use super::{Arc, Counting, ManualClock, Script};
-    use crate::auth::Credentials;
     use crate::budget::Budget;
     use crate::client::{ClientSettings, GraphClient};
     use crate::cloud::Cloud;
     use crate::column::{ListColumn, TITLE};
+    use crate::credentials::Credentials;
     use crate::egress::EgressRules;
     use crate::item::Shape;
     use crate::list_target::{ListSettings, ListTarget};
 
+    pub(crate) const SITE: &str = "host,1,2";
+    pub(crate) const LIST: &str = "11111111-0000-4000-8000-000000000001";
     pub(crate) const ROOT: &str = "http://127.0.0.1:9";
 
     pub(crate) fn settings() -> ClientSettings {
@@ -238,11 +240,7 @@ pub(crate) mod client {
             allow_custom_cloud: true,
             allow_insecure_loopback: true,
         };
-        let credentials = Credentials {
-            tenant: "contoso".into(),
-            client_id: "client".into(),
-            client_secret: "s3cret+&=".to_owned().into(),
-        };
+        let credentials = Credentials::by_secret("contoso", "client", "s3cret+&=");
         ClientSettings::new(credentials, cloud.endpoints(rules).unwrap(), "0.1.0")
     }
 
@@ -302,9 +300,9 @@ pub(crate) mod client {
     pub(crate) fn target(script: &Arc<Script>, clock: &Arc<ManualClock>) -> ListTarget<Arc<Script>> {
         let shape = Shape::new(&mapping(), &columns(&["SyncBridgeKey"]));
         ListTarget {
-            client: graph(script, clock).naming(shape.kept.clone()),
-            site: "host,1,2".into(),
-            list: "11111111-0000-4000-8000-000000000001".into(),
+            client: graph(script, clock).naming(shape.kept.clone()).about(SITE, LIST),
+            site: SITE.into(),
+            list: LIST.into(),
             shape,
             settings: ListSettings::default(),
         }

@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 
+use crate::egress::IdentityServiceLeave;
+
 /// HTTP methods Graph is asked with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -46,6 +48,8 @@ pub struct HttpRequest {
     pub headers: Vec<(String, String)>,
     /// Sent as `Authorization: Bearer …`. Kept apart so that nothing that prints headers prints it.
     pub bearer: Option<SecretString>,
+    /// Leave to reach the machine's identity service; only its token source can give it.
+    pub leave: Option<IdentityServiceLeave>,
     /// The body; its media type is among the headers.
     pub body: Option<Bytes>,
     /// The most bytes of (decoded) answer body that are read.

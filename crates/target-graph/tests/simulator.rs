@@ -131,11 +131,7 @@ fn client(sim: &GraphSim, secret: &str) -> (Arc<System>, GraphClient<ReqwestTran
         allow_custom_cloud: true,
         allow_insecure_loopback: true,
     };
-    let credentials = Credentials {
-        tenant: "contoso".into(),
-        client_id: "app".into(),
-        client_secret: secret.to_owned().into(),
-    };
+    let credentials = Credentials::by_secret("contoso", "app", secret);
     let mut settings = ClientSettings::new(credentials, cloud.endpoints(rules).unwrap(), "0.1.0");
     settings.retry.first_wait = Duration::from_millis(20);
     let budget = Budget::new(None, clock.clone());
@@ -188,6 +184,7 @@ async fn sim_page(sim: &GraphSim, path: &str) -> Json {
         url: format!("{}/_sim/{path}", sim.base_url()),
         headers: Vec::new(),
         bearer: None,
+        leave: None,
         body: None,
         max_answer: 1 << 24,
     };

@@ -6,7 +6,6 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use syncbridge_domain::clock::Clock;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::{Failure, Scope};
@@ -19,33 +18,18 @@ use syncbridge_engine::ports::{Control, Ports};
 use syncbridge_meta_store::{DefinitionStore, MetaStore, runs};
 use syncbridge_secrets::DataKey;
 use syncbridge_source_postgres::{Access, PgSource, ReadShape, Scratch, TableRef};
-use syncbridge_target_graph::cloud::Cloud;
 use syncbridge_target_graph::egress::EgressRules;
 use syncbridge_target_graph::{
-    Budget, ClientSettings, Credentials, GraphClient, ListSettings, ReqwestTransport,
+    Budget, ClientSettings, GraphClient, IdentityService, ListSettings, ReqwestTransport,
 };
 
 use crate::clock::{OsEntropy, SystemClock};
+use crate::graph_access::GraphAccess;
 use crate::lease;
 use crate::ledger_port::LedgerPort;
 use crate::scratch_port::ScratchPort;
 use crate::source_port::SourcePort;
 use crate::target_port::TargetPort;
-
-/// Who we are towards Graph, and where it is.
-#[derive(Clone, Debug)]
-pub struct GraphAccess {
-    /// Tenant id or domain.
-    pub tenant: String,
-    /// Application (client) id.
-    pub client_id: String,
-    /// The client secret.
-    pub client_secret: SecretString,
-    /// Which cloud.
-    pub cloud: Cloud,
-    /// Licences of the tenant; `None` spends without a budget of our own.
-    pub licences: Option<u64>,
-}
 
 /// What this process shares between jobs.
 pub struct Services {
@@ -55,6 +39,7 @@ pub struct Services {
     holder: String,
     lease_term: Duration,
     budgets: Mutex<BTreeMap<String, Budget>>,
+    identity_service: IdentityService,
 }
 
 impl Services {
@@ -68,12 +53,26 @@ impl Services {
             holder,
             lease_term: lease_term.unwrap_or(lease::TERM),
             budgets: Mutex::new(BTreeMap::new()),
+            identity_service: IdentityService::of_machine(),
         }
+    }
+
+    /// Asks another service than the machine's own for its identity's tokens: an administrator's decision, and
+    /// what tests need. The address is without the path that all such services have.
+    ///
+    /// # Errors
+    /// An address that requests may not go to.
+    pub fn with_identity_service(self, address: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            identity_service: IdentityService::at(address)?,
+            ..self
+        })
     }
 
     /// One budget for all connections that are one app in one tenant.
     fn budget(&self, access: &GraphAccess) -> Budget {
-        let key = format!("{:?}\n{}\n{}", access.cloud, access.tenant, access.client_id);
+        let client_id = access.sign_in.client_id().unwrap_or_default();
+        let key = format!("{:?}\n{}\n{client_id}", access.cloud, access.tenant);
         let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Budget::new(access.licences.map(Tier::of_licences), Arc::new(self.clock));
         budgets.entry(key).or_insert_with(new).clone()
@@ -85,13 +84,12 @@ impl Services {
     /// An address that may not be spoken to, or a TLS stack that cannot be set up.
     pub(crate) fn graph(&self, access: &GraphAccess) -> Result<GraphClient<ReqwestTransport>, Failure> {
         let endpoints = access.cloud.endpoints(self.egress)?;
-        let credentials = Credentials {
-            tenant: access.tenant.clone(),
-            client_id: access.client_id.clone(),
-            client_secret: access.client_secret.clone(),
-        };
+        let credentials = access.credentials(&self.identity_service)?;
         let settings = ClientSettings::new(credentials, endpoints, env!("CARGO_PKG_VERSION"));
-        let transport = ReqwestTransport::new()?;
+        let transport = match &access.authority_pem {
+            None => ReqwestTransport::new()?,
+            Some(pem) => ReqwestTransport::trusting(pem)?,
+        };
         Ok(GraphClient::new(
             transport,
             settings,
@@ -218,11 +216,18 @@ pub async fn run_job(services: &Services, job: Job<'_>) -> Result<RunOutcome, Fa
     let mut connection = services.store.acquire().await?;
     runs::start(&mut connection, spec.run).await?;
     drop(connection);
+    // A credential that cannot be used at all is told by the run itself.
+    let notice = job
+        .graph
+        .credentials(&services.identity_service)
+        .ok()
+        .and_then(|credentials| credentials.source.notice(services.clock.now()));
     tracing::info!(run = %spec.run, definition = %spec.definition, kind = spec.kind.name(), "run started");
-    let outcome = match execute(services, job).await {
+    let mut outcome = match execute(services, job).await {
         Ok(outcome) => outcome,
         Err(failure) => before_it_began(&failure, services.clock.now()),
     };
+    outcome.notices.extend(notice);
     let mut connection = services.store.acquire().await?;
     runs::finish(&mut connection, spec.run, &outcome).await?;
     tracing::info!(

@@ -2,6 +2,7 @@
 //! ended. The only place where ports meet adapters.
 
 mod clock;
+mod graph_access;
 mod job;
 mod lease;
 mod ledger_port;
@@ -10,12 +11,15 @@ mod rows;
 mod scratch_port;
 mod source_port;
 mod target_port;
+mod token_file;
 
 pub use clock::{OsEntropy, SystemClock};
-pub use job::{GraphAccess, Job, Services, run_job};
+pub use graph_access::{GraphAccess, GraphSignIn, Proof};
+pub use job::{Job, Services, run_job};
 pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, sign_in, survey_list};
 pub use rows::{edit_row, read_rows, survey_source};
 pub use syncbridge_source_postgres::{Access as SourceAccess, TableRef, TlsMode};
 pub use syncbridge_target_graph::Budget;
 pub use syncbridge_target_graph::cloud::Cloud;
 pub use syncbridge_target_graph::egress::EgressRules;
+pub use token_file::TokenFile;

@@ -9,7 +9,8 @@ use syncbridge_source_postgres::catalog::TableDescription;
 use syncbridge_source_postgres::{Access, Catalog, TableRef};
 use syncbridge_target_graph::column::DesiredList;
 
-use crate::job::{GraphAccess, Services};
+use crate::graph_access::GraphAccess;
+use crate::job::Services;
 
 /// What a table looks like.
 ///

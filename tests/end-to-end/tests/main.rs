@@ -21,4 +21,5 @@ mod preflight;
 mod quarantine;
 mod refusals;
 mod secrets;
+mod sign_in;
 mod spine;
