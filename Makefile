@@ -39,7 +39,7 @@ docs-links: ## Check links, anchors and wording of the documentation
 	@scripts/test docs
 
 docs-types: ## Write docs/types.md from the product's table of types
-	cargo run --quiet --locked -p syncbridge-domain --example types > docs/types.md
+	cargo run --quiet --locked -p syncbridge-domain --example type_matrix > docs/types.md
 
 evidence: ## Write docs/status.md and print requirement -> proof -> result
 	@scripts/evidence

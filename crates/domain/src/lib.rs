@@ -27,6 +27,7 @@ pub mod receipt;
 pub mod reconcile;
 pub mod row;
 pub mod run;
+pub mod site_zone;
 pub mod table;
 pub mod type_matrix;
 pub mod version;

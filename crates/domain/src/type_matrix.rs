@@ -89,6 +89,19 @@ pub fn default_facet(pg_type: &PgType) -> Facet {
     (row_of(pg_type).default)(pg_type)
 }
 
+/// What is lost of a type in a column of this kind, be it the default or one that a definition asked for.
+#[must_use]
+pub fn fidelity(pg_type: &PgType, kind: FacetKind) -> Fidelity {
+    let row = row_of(pg_type);
+    match kind {
+        FacetKind::MultiChoice => SEVERAL,
+        _ if kind == default_facet(pg_type).kind() => row.fidelity,
+        // Text keeps everything but the difference of nothing and an empty text, where a type has such a text.
+        _ if row.fidelity == EMPTY => EMPTY,
+        _ => Fidelity::Lossless,
+    }
+}
+
 /// Every row, in the order of the documentation.
 #[must_use]
 pub fn rows() -> &'static [TypeRow] {
@@ -198,6 +211,10 @@ fn extension(pg_type: &PgType, names: &[&str]) -> bool {
 const EMPTY: Fidelity = Fidelity::Loses {
     what: "an empty text and NULL are one: an empty cell",
     alternative: None,
+};
+const SEVERAL: Fidelity = Fidelity::Loses {
+    what: "order and repetition; an empty array and NULL are one: an empty cell",
+    alternative: Some("multiline"),
 };
 const FRACTION: Fidelity = Fidelity::Loses {
     what: "fractions of a second, which are cut off",
@@ -457,10 +474,7 @@ const MATRIX: &[TypeRow] = &[
         types: "arrays of an enum",
         column: "`multichoice` with the labels; `multiline` where a label cannot be a choice",
         form: "the labels, in the order of the choices",
-        fidelity: Fidelity::Loses {
-            what: "order and repetition; an empty array and NULL are one: an empty cell",
-            alternative: Some("multiline"),
-        },
+        fidelity: SEVERAL,
         refused: &["value.not_a_choice", "value.array_shape"],
         kinds: &[FacetKind::MultiChoice],
         examples: &[shown("{open,idea,open}", "[\"idea\",\"open\"]"), empty("{}")],

@@ -132,3 +132,13 @@ fn an_enum_whose_labels_cannot_be_choices_becomes_text() {
         assert_eq!(default_facet(&array(odd, "s.e[]")), Facet::MultiLine, "{label:?}");
     }
 }
+
+#[test]
+fn what_is_lost_depends_on_the_kind_that_was_asked_for() {
+    let texts = array(PgType::Text, "text[]");
+    assert_eq!(fidelity(&texts, FacetKind::MultiLine), Fidelity::Lossless);
+    assert_eq!(fidelity(&texts, FacetKind::MultiChoice), SEVERAL);
+    assert_eq!(fidelity(&PgType::Timestamp, FacetKind::DateTime), FRACTION);
+    assert_eq!(fidelity(&PgType::Timestamp, FacetKind::Text), Fidelity::Lossless);
+    assert_eq!(fidelity(&PgType::Text, FacetKind::Text), EMPTY);
+}

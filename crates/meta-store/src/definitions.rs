@@ -13,8 +13,10 @@ use crate::error::{Error, Result, violates};
 use crate::number::{from_bigint, from_integer};
 
 mod summary;
+mod time_zone;
 
 pub use summary::{LastRun, Summary, summaries};
+pub use time_zone::{set_site_time_zone, site_time_zone, site_time_zones};
 
 /// A definition as stored.
 #[derive(Clone, Debug, PartialEq)]

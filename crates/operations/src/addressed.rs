@@ -14,6 +14,7 @@ use crate::definition;
 use crate::error::Result;
 use crate::ports::{InstanceAccess, RowPlace};
 use crate::shelf::Shelf;
+use crate::site_zone::SiteZone;
 
 /// A definition whose rows can be addressed by key: the table as it is now, and how identities are made.
 pub(crate) struct Addressed {
@@ -43,7 +44,10 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mapping = definition::mapping(&spec, &table)?;
+        let mut mapping = definition::mapping(&spec, &table)?;
+        // Where it is not known yet, cells are only judged, never placed.
+        let learnt = definitions::site_time_zone(connection, stored.id).await?;
+        SiteZone::settle(&spec, learnt.as_deref(), &mut mapping);
         let hash_key = hash_keys::get_or_create(connection, &self.ring, self.workspace, "look").await?;
         Ok(Addressed {
             id: stored.id,

@@ -14,6 +14,7 @@ use crate::definition;
 use crate::error::{Error, Result};
 use crate::ports::{ListState, ListWish};
 use crate::shelf::Shelf;
+use crate::site_zone::SiteZone;
 
 /// What applying one document did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,21 +94,27 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mapping = definition::mapping(spec, &table)?;
+        let mut mapping = definition::mapping(spec, &table)?;
         definition::source_spec(spec, &table)?;
-        let known = definitions::find(connection, self.workspace, name)
-            .await
-            .ok()
-            .and_then(|d| d.list);
+        let stored = definitions::find(connection, self.workspace, name).await.ok();
+        let learnt = match &stored {
+            Some(stored) => definitions::site_time_zone(connection, stored.id).await?,
+            None => None,
+        };
+        let zone = SiteZone::settle(spec, learnt.as_deref(), &mut mapping);
+        let known = stored.and_then(|d| d.list);
         let wish = ListWish {
             site: spec.target.site.to_string(),
             name: &spec.target.list,
             description: spec.target.description.clone().or(table.comment),
             mapping: &mapping,
             known: known.map(|list| list.list),
+            learn_time_zone: false,
         };
         let planned = self.adapters.list_plan(&graph, wish).await;
-        let state = planned.map_err(|failure| definition::about_list(failure, spec))?;
+        let mut state = planned.map_err(|failure| definition::about_list(failure, spec))?;
+        state.time_zone = zone.name();
+        state.learns_time_zone = zone.is_to_learn();
         let findings = self.glance(&graph, &mapping, state.target.as_ref()).await?;
         Ok((state, findings))
     }

@@ -28,7 +28,8 @@ pub(crate) async fn id(
     }
 }
 
-/// The mapping of a definition over a table.
+/// The mapping of a definition over a table. Where a column is a date and the definition does not give the site's
+/// time zone, UTC stands in its place: [`crate::site_zone::SiteZone::settle`] has to follow.
 pub(crate) fn mapping(
     spec: &SyncDefinitionSpec,
     table: &TableShape,
@@ -41,7 +42,8 @@ pub(crate) fn mapping(
             "correct the definition and apply it again",
         )
     };
-    let choices = spec.choices(table).map_err(|error| refused(error.to_string()))?;
+    let mut choices = spec.choices(table).map_err(|error| refused(error.to_string()))?;
+    choices.time_zone.get_or_insert(chrono_tz::UTC);
     derive(table, &choices).map_err(|error| refused(error.to_string()))
 }
 

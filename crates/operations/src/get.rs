@@ -1,5 +1,7 @@
 //! `get` and `list`: what is stored, as documents and as a table.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value as Json;
 use syncbridge_manifest::{Document, Kind};
@@ -14,6 +16,8 @@ use crate::shelf::{Shelf, unknown};
 pub struct Found {
     /// The document itself.
     pub document: Document,
+    /// The time zone of the site, where it was learnt from the list.
+    pub learnt_time_zone: Option<String>,
 }
 
 /// A stored document with what a table shows beside it.
@@ -44,6 +48,8 @@ pub struct Status {
     pub last_run: Option<&'static str>,
     /// When it ended, or was asked for.
     pub last_run_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// The time zone of the site, where it was learnt from the list.
+    pub learnt_time_zone: Option<String>,
 }
 
 impl Operations {
@@ -54,9 +60,14 @@ impl Operations {
     pub async fn get(&self, kind: Kind, name: &str) -> Result<Found> {
         let mut connection = self.store.acquire().await?;
         let shelf = Shelf::load(&mut connection, self.workspace).await?;
+        let mut zones = match kind {
+            Kind::SyncDefinition => definitions::site_time_zones(&mut connection, self.workspace).await?,
+            _ => BTreeMap::new(),
+        };
         match shelf.get(kind, name) {
             Some(document) => Ok(Found {
                 document: document.clone(),
+                learnt_time_zone: zones.remove(name),
             }),
             None => Err(unknown(&shelf, kind, name).into()),
         }
@@ -73,6 +84,7 @@ impl Operations {
             Kind::SyncDefinition => definitions::summaries(&mut connection, self.workspace).await?,
             _ => Vec::new(),
         };
+        let zones = definitions::site_time_zones(&mut connection, self.workspace).await?;
         let status = |name: &str| {
             summaries
                 .iter()
@@ -84,6 +96,7 @@ impl Operations {
                     unsettled: summary.unsettled,
                     last_run: summary.last_run.map(|run| run.state.name()),
                     last_run_at: summary.last_run.map(|run| run.ended.unwrap_or(run.created)),
+                    learnt_time_zone: zones.get(name).cloned(),
                 })
         };
         Ok(shelf

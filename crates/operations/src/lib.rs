@@ -23,6 +23,7 @@ mod quarantine_settle;
 mod run;
 mod run_list;
 mod shelf;
+mod site_zone;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -102,6 +102,8 @@ pub struct ListWish<'a> {
     pub mapping: &'a Mapping,
     /// The list provisioned before.
     pub known: Option<String>,
+    /// Whether provisioning has to find out the site's time zone.
+    pub learn_time_zone: bool,
 }
 
 /// What provisioning would do, or did.
@@ -115,6 +117,10 @@ pub struct ListState {
     pub creates: bool,
     /// Columns (to be) added to a list that is there.
     pub columns: Vec<String>,
+    /// The site's time zone, where a date column needs it and it is known.
+    pub time_zone: Option<String>,
+    /// Whether the first run will find it out.
+    pub learns_time_zone: bool,
 }
 
 /// A run to be done now, in this process.

@@ -24,6 +24,7 @@ use crate::error::Result;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
 use crate::preflight::blocked;
 use crate::shelf::Shelf;
+use crate::site_zone::SiteZone;
 
 /// What is to be run.
 pub struct RunOrder<'a> {
@@ -60,6 +61,7 @@ pub(crate) struct Prepared {
     pub(crate) graph: ConnectionAccess,
     table: TableShape,
     pub(crate) mapping: Mapping,
+    zone: SiteZone,
     pub(crate) list: Option<TargetSpec>,
 }
 
@@ -77,6 +79,7 @@ impl Prepared {
                 .or_else(|| self.table.comment.clone()),
             mapping: &self.mapping,
             known: self.list.as_ref().map(|list| list.list.clone()),
+            learn_time_zone: self.zone.is_to_learn(),
         }
     }
 
@@ -106,11 +109,13 @@ impl Operations {
                 list: String::new(),
             });
         }
+        if prepared.list.is_none() && order.kind != RunKind::Push {
+            return Err(never_run(order.name).into());
+        }
         if prepared.list.is_none() {
-            if order.kind != RunKind::Push {
-                return Err(never_run(order.name).into());
-            }
             self.refuse_blocked(&prepared, order.name).await?;
+        }
+        if prepared.list.is_none() || (prepared.zone.is_to_learn() && order.kind == RunKind::Push) {
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
         }
         drop(connection);
@@ -156,7 +161,9 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mapping = definition::mapping(&spec, &table)?;
+        let mut mapping = definition::mapping(&spec, &table)?;
+        let learnt = definitions::site_time_zone(connection, stored.id).await?;
+        let zone = SiteZone::settle(&spec, learnt.as_deref(), &mut mapping);
         let list = stored.list.map(|list| TargetSpec {
             site: list.site,
             list: list.list,
@@ -168,6 +175,7 @@ impl Operations {
             graph,
             table,
             mapping,
+            zone,
             list,
         })
     }
@@ -188,6 +196,10 @@ impl Operations {
             definitions::set_list(connection, prepared.id, &list, actor.name()).await?;
             prepared.list = Some(target.clone());
         }
+        if let Some(zone) = state.time_zone.as_deref().filter(|_| prepared.zone.is_to_learn()) {
+            definitions::set_site_time_zone(connection, prepared.id, zone, actor.name()).await?;
+            prepared.zone = SiteZone::settle(&prepared.spec, Some(zone), &mut prepared.mapping);
+        }
         Ok(state)
     }
 
@@ -200,6 +212,11 @@ impl Operations {
         let Some(target) = prepared.list.clone() else {
             return Err(never_run(order.name).into());
         };
+        if order.kind != RunKind::Plan
+            && let Some(refusal) = prepared.zone.refusal()
+        {
+            return Err(refusal.into());
+        }
         let run = RunId::from_uuid(Uuid::now_v7());
         let spec = RunSpec {
             schema: SPEC_SCHEMA,
@@ -243,7 +260,8 @@ impl Operations {
             progress: order.progress,
             cancel: order.cancel.clone(),
         };
-        let outcome = self.adapters.run(job).await?;
+        let mut outcome = self.adapters.run(job).await?;
+        outcome.notices.extend(prepared.zone.notice());
         Ok(RunReport {
             run,
             definition: order.name.to_owned(),

@@ -56,7 +56,8 @@ async fn columns_show_their_base_type_and_all_that_is_known_about_them() {
     assert_eq!(column("s").default.as_deref(), Some("'open'::public.state"));
     assert_eq!(
         column("tags").pg_type,
-        PgType::Other {
+        PgType::Array {
+            element: Box::new(PgType::Text),
             name: "text[]".into()
         }
     );

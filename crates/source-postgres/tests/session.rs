@@ -65,7 +65,7 @@ async fn the_settings_of_role_and_database_do_not_change_what_a_cell_looks_like(
             "0.30000000000000004",
             "\\xdead",
             "P1DT2H",
-            "$12.00",
+            "12.00",
             "true",
             "ab"
         ]

@@ -108,6 +108,7 @@ fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
         description: wish.description.clone(),
         mapping: wish.mapping,
         known: wish.known.clone(),
+        learn_time_zone: wish.learn_time_zone,
     }
 }
 
@@ -117,6 +118,8 @@ fn state(plan: worker::ListPlan) -> ListState {
         web_url: plan.web_url,
         creates: plan.creates,
         columns: plan.columns,
+        time_zone: plan.time_zone.map(|zone| zone.name().to_owned()),
+        learns_time_zone: false,
     }
 }
 

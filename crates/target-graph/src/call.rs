@@ -67,7 +67,7 @@ pub(crate) enum NoAnswer {
 }
 
 impl NoAnswer {
-    fn into_failure(self) -> Failure {
+    pub(crate) fn into_failure(self) -> Failure {
         match self {
             NoAnswer::NotSent(failure) | NoAnswer::NoToken(failure) | NoAnswer::Lost(failure) => failure,
             NoAnswer::Throttled(wait) => Failure::new(
@@ -271,7 +271,7 @@ impl<T: Transport> Core<T> {
 
 impl Classified {
     /// A read without an answer: asking again may help where something is down, and nowhere else.
-    fn unanswered(failure: Failure) -> Self {
+    pub(crate) fn unanswered(failure: Failure) -> Self {
         use crate::classify::Meaning;
         let meaning = if failure.scope == Scope::Outage {
             Meaning::Ambiguous

@@ -110,3 +110,5 @@ pub const NOT_A_LIST: &str = "list.wrong_template";
 pub const BAD_ADDRESS: &str = "site.address_malformed";
 /// A list that was just made does not answer yet.
 pub const NOT_READY: &str = "list.not_ready";
+/// The days of a site fit no single time zone.
+pub const TIME_ZONE_UNKNOWN: &str = "site.time_zone_unknown";

@@ -30,6 +30,7 @@ pub mod provisioning;
 mod request;
 mod reqwest_transport;
 mod retry;
+pub mod site_zone;
 #[cfg(test)]
 mod testing;
 mod token_answer;

@@ -1,5 +1,6 @@
 //! Looking at both sides and preparing the list, for whoever describes or provisions a sync.
 
+use chrono_tz::Tz;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::ListSurvey;
@@ -69,6 +70,8 @@ pub struct ListWish<'a> {
     pub mapping: &'a Mapping,
     /// The list provisioned before, whose loss is told instead of being made good silently.
     pub known: Option<String>,
+    /// Whether the site's time zone is to be found out, for the mapping's date columns.
+    pub learn_time_zone: bool,
 }
 
 /// What provisioning would do, or did.
@@ -82,6 +85,8 @@ pub struct ListPlan {
     pub creates: bool,
     /// Internal names of columns (to be) added to a list that is there.
     pub columns: Vec<String>,
+    /// The site's time zone, where it was to be found out.
+    pub time_zone: Option<Tz>,
 }
 
 /// Gets a token, which proves tenant, client id and secret.
@@ -116,6 +121,7 @@ pub async fn list_plan(
         target,
         web_url: inspection.list.map(|list| list.web_url),
         columns: inspection.missing,
+        time_zone: None,
     })
 }
 
@@ -151,6 +157,10 @@ pub async fn provision(
             "apply the definition again; the list is then found by its name",
         ));
     }
+    let time_zone = match wish.mapping.day_field().filter(|_| wish.learn_time_zone) {
+        Some(field) => Some(client.learn_time_zone(&site.id, &made.list_id, field).await?),
+        None => None,
+    };
     Ok(ListPlan {
         target: Some(TargetSpec {
             site: site.id,
@@ -159,6 +169,7 @@ pub async fn provision(
         web_url: Some(made.list_web_url),
         creates: made.created,
         columns: made.columns_added,
+        time_zone,
     })
 }
 

@@ -20,6 +20,9 @@ fn table(applied: &[Applied]) -> String {
     let rows = applied.iter().map(|one| {
         let list = match &one.list {
             None => String::new(),
+            Some(list) if list.creates && list.learns_time_zone => {
+                "list will be made by the first run, which also learns the site's time zone".to_owned()
+            }
             Some(list) if list.creates => "list will be made by the first run".to_owned(),
             Some(list) if !list.columns.is_empty() => format!("columns to add: {}", list.columns.join(", ")),
             Some(list) => list.web_url.clone().unwrap_or_default(),

@@ -21,7 +21,13 @@ pub(crate) async fn get(settings: &Settings, kind: &str, name: Option<&str>) -> 
             match settings.output {
                 Output::Json => output::show(Output::Json, &found.document.to_json(), String::new)?,
                 // A document is most readable as what a person would write.
-                Output::Table | Output::Yaml => println!("{}", to_yaml([&found.document])?.trim_end()),
+                Output::Table | Output::Yaml => {
+                    // A comment, so that what is shown can be applied as it is.
+                    if let Some(zone) = &found.learnt_time_zone {
+                        println!("# time zone of the site, learnt from the list: {zone}");
+                    }
+                    println!("{}", to_yaml([&found.document])?.trim_end());
+                }
             }
         }
         None => {
