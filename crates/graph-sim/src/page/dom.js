@@ -96,9 +96,9 @@ function dialog(title, fields, label, save) {
       toast("Saved.");
       refresh(true);
     } catch (error) {
-      const named = /Field '([^']+)'|column '([^']+)'/.exec(error.message);
-      const name = named && (named[1] || named[2]);
-      const field = name && fields.find((one) => one.fail && (one.name === name || one.name + "LookupId" === name));
+      const named = /Field '([^']+)'|column '([^']+)'|\[(.+)\]\.$/.exec(error.message);
+      const name = named && (named[1] || named[2] || named[3]);
+      const field = name && fields.find((one) => one.fail && [one.name, one.name + "LookupId", one.label].includes(name));
       if (field) field.fail(error.message);
       refusal.textContent = error.message;
       refusal.hidden = false;
@@ -135,5 +135,5 @@ function labelled(name, label, hint, control, value, group) {
     error.textContent = words;
     if (words) control.setAttribute("aria-invalid", "true"); else control.removeAttribute("aria-invalid");
   };
-  return { name, node, value, fail, control };
+  return { name, label, node, value, fail, control };
 }

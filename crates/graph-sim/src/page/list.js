@@ -53,7 +53,7 @@ async function itemsView(list, options) {
   const heads = el("tr", {}, head("id", "ID", "", "number"),
     columns.map((column) => head(column.name, column.displayName, kindLabel(column) + (column.hidden ? ", hidden" : ""), numeric(column))),
     head("Modified", "Modified", zone), el("th", { scope: "col" }, "By"), head("counter", "Writes", "", "number"), el("th", { scope: "col" }, "Marks"),
-    el("th", { scope: "col", aria: { label: "Actions" } }));
+    el("th", { class: "acts", scope: "col", aria: { label: "Actions" } }));
   const rows = data.items.map((item) => el("tr", {},
     el("td", { class: "number", textContent: item.id }),
     columns.map((column) => { const shown = cellText(column, item, zone); return el("td", { class: numeric(column), textContent: shown, title: shown }); }),
@@ -73,7 +73,7 @@ async function itemsView(list, options) {
       el("span", { class: "push soft", textContent: shown }),
       button("First", () => go(1), "", { disabled: page <= 1 }), button("Previous", () => go(page - 1), "", { disabled: page <= 1 }),
       button("Next", () => go(page + 1), "", { disabled: page >= last }), button("Last", () => go(last), "", { disabled: page >= last })),
-    el("div", { class: "card" }, rows.length
+    el("div", { class: "card grid" }, rows.length
       ? el("div", { class: "scroll" }, el("table", {}, el("thead", {}, heads), el("tbody", {}, rows)))
       : empty(data.count ? "There is nothing on this page." : "The list is empty. Add an item, or let a program write one."))];
 }
@@ -119,7 +119,8 @@ async function moreActs(list, item) {
 async function columnsView(list) {
   const { columns } = await call("GET", "lists/" + list.id + "/columns");
   const path = (column) => "lists/" + list.id + "/columns/" + segment(column.name);
-  const rows = columns.map((column) => {
+  const own = columns.filter((column) => !column.builtIn || column.name === "Title");
+  const rows = [...own, ...columns.filter((column) => !own.includes(column))].map((column) => {
     const flags = [["hidden", column.hidden], ["read-only", column.readOnly], ["indexed", column.indexed], ["unique", column.enforceUniqueValues], ["required", column.required], ["built in", column.builtIn]];
     const acts = column.builtIn && column.name !== "Title" ? "" : el("span", { class: "acts" },
       button("Change", () => changeColumn(list, column), "", { ariaLabel: "Change " + column.displayName }),

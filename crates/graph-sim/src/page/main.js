@@ -19,7 +19,7 @@ function here() {
 }
 function navigation(parts) {
   $("about").textContent = "tenant " + state.tenant + " · seed " + state.seed + " · " + state.timeZone;
-  $("sections").replaceChildren(...SECTIONS.map(([route, label]) => link(label, route, parts[0] === route || (route === "" && parts.length === 0))));
+  replaced($("sections"), SECTIONS.map(([route, label]) => link(label, route, parts[0] === route || (route === "" && parts.length === 0))));
   const nodes = [];
   for (const site of state.sites) {
     if (!site.lists.length) continue;
@@ -31,9 +31,7 @@ function navigation(parts) {
     }
   }
   if (!nodes.length) nodes.push(empty("No lists yet."));
-  const focused = document.activeElement && $("lists").contains(document.activeElement) ? document.activeElement.hash : null;
-  $("lists").replaceChildren(...nodes);
-  if (focused) for (const entry of $("lists").querySelectorAll("a")) if (entry.hash === focused) entry.focus();
+  replaced($("lists"), nodes);
 }
 async function view(parts, options) {
   if (parts[0] === "list") {
@@ -46,7 +44,20 @@ async function view(parts, options) {
   return section ? section[2]() : [empty("There is no such page.")];
 }
 /** Whether a refresh would tear something out of a person's hands. */
-const busy = () => document.querySelector("dialog[open]") !== null || ($("main").contains(document.activeElement) && document.activeElement !== $("main"));
+const busy = () => document.querySelector("dialog[open]") !== null ||
+  ($("main").contains(document.activeElement) && document.activeElement.matches("input:not([type=checkbox]), select, textarea"));
+
+/** What tells a control from its neighbours, so that the same one has the keyboard's focus after drawing anew. */
+function nameOf(node) {
+  return node.localName + "|" + (node.ariaLabel || node.textContent.replace(/ [▾▴]$/, ""));
+}
+function replaced(place, nodes) {
+  const focused = place.contains(document.activeElement) && document.activeElement !== place ? nameOf(document.activeElement) : null;
+  place.replaceChildren(...nodes);
+  if (focused === null) return;
+  const again = [...place.querySelectorAll("a, button, input, select")].find((node) => nameOf(node) === focused);
+  if (again) again.focus({ preventScroll: true });
+}
 
 /** Draws what is there now. Without `wanted`, only where something changed and nobody is at work. */
 async function refresh(wanted) {
@@ -64,7 +75,7 @@ async function refresh(wanted) {
     navigation(parts);
     const scroller = $("main").querySelector(".scroll"), place = scroller ? [scroller.scrollTop, scroller.scrollLeft] : null;
     const same = $("main").dataset.place === location.hash.split("?")[0];
-    $("main").replaceChildren(...nodes);
+    replaced($("main"), nodes);
     const after = $("main").querySelector(".scroll");
     if (same && place && after) { after.scrollTop = place[0]; after.scrollLeft = place[1]; }
     $("main").dataset.place = location.hash.split("?")[0];

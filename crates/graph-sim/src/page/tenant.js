@@ -52,8 +52,9 @@ async function usageView() {
   const windows = [window_("tenant, 5 minutes", quotas.tenant)];
   for (const [client, both] of Object.entries(quotas.clients)) windows.push(window_(client + ", minute", both.minute), window_(client + ", day", both.day));
   const names = Object.keys(ru.clients), tags = Object.keys(ru.by_tag);
-  const sums = (map) => Object.entries(map).map(([name, sum]) => [name, sum.requests, sum.ru]);
-  const byClient = tags.map((tag) => [tag, ...names.map((name) => { const sum = ru.clients[name].by_tag[tag]; return sum ? sum.ru : 0; }), ru.by_tag[tag].requests, ru.by_tag[tag].ru]);
+  const count = (number) => number.toLocaleString("en");
+  const sums = (map) => Object.entries(map).map(([name, sum]) => [name, count(sum.requests), count(sum.ru)]);
+  const byClient = tags.map((tag) => [tag, ...names.map((name) => { const sum = ru.clients[name].by_tag[tag]; return count(sum ? sum.ru : 0); }), count(ru.by_tag[tag].requests), count(ru.by_tag[tag].ru)]);
   return [el("div", { class: "bar" }, el("h1", { textContent: "Usage" }), el("span", { class: "push" }),
       button("Count anew", () => act("Counters are at zero.", () => call("POST", "ru/reset")))),
     card("Sums", "", el("div", { class: "body figures" }, figure("resource units", ru.ru), figure("requests", ru.requests), figure("throttled", ru.throttled, ru.throttled ? "bad" : ""),

@@ -1,6 +1,6 @@
 //! The page for people.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use syncbridge_graph_sim::{Method, Request, Response};
 
 use crate::harness::Sim;
