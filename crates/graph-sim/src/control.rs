@@ -11,6 +11,7 @@
 //! | `GET requests?limit=N` | recent requests, newest first: no bodies, no values of query options |
 //! | `GET ru`, `POST ru/reset` | sums by kind, by tag, by both, per client; item writes that took effect |
 //! | `GET faults`, `PUT faults`, `DELETE faults` | rules with how often they matched and struck; `PUT` takes `{"faults": [rule, …]}` or the array |
+//! | `POST faults`, `DELETE faults/{n}` | one more rule at the end (counters of the others go on); the rule at place n, from 0, goes |
 //! | `GET permissions`, `PUT permissions` | `{"clients": {id: role}, "deny": [{"client", "list", "access": "all" or "write"}]}`; in force at once. The role `fullcontrol` sees and approves everything; every other one sees neither what waits for approval nor items with permissions of their own |
 //!
 //! # What a person does
@@ -113,6 +114,10 @@ pub(crate) fn no_such_control() -> Refusal {
     (404, text.to_owned())
 }
 
+fn no_rule() -> Refusal {
+    (404, "there is no such fault rule".to_owned())
+}
+
 impl Tenant {
     pub(crate) fn control(&mut self, request: &Request, now: DateTime<Utc>) -> Response {
         let (status, body) = match self.run_control(request, now) {
@@ -122,6 +127,7 @@ impl Tenant {
         let mut headers = Headers::new();
         headers.push("Content-Type", "application/json");
         headers.push("Cache-Control", "no-store");
+        headers.push("X-Content-Type-Options", "nosniff");
         let bytes = if status == 204 {
             String::new()
         } else {
@@ -173,6 +179,20 @@ impl Tenant {
             }
             (Get, ["faults"]) => Ok((200, self.faults_json())),
             (Put, ["faults"]) => self.put_faults(request),
+            (Post, ["faults"]) => {
+                let rule: FaultRule = serde_json::from_value(body_json(request)?)
+                    .map_err(|error| (400, format!("fault: {error}")))?;
+                self.faults.add(rule).map_err(|text| (400, text))?;
+                Ok((201, self.faults_json()))
+            }
+            (Delete, ["faults", at]) => {
+                let at = at.parse().map_err(|_| no_rule())?;
+                if self.faults.remove(at) {
+                    Ok((204, Value::Null))
+                } else {
+                    Err(no_rule())
+                }
+            }
             (Delete, ["faults"]) => {
                 self.faults.rules.clear();
                 Ok((204, Value::Null))
@@ -212,6 +232,7 @@ impl Tenant {
                         "name": list.name,
                         "items": list.items.len(),
                         "change": list.change,
+                        "counter": list.counter,
                         "contentApproval": list.moderated,
                         "description": list.description,
                         "recycled": list.bin.len(),
@@ -233,6 +254,10 @@ impl Tenant {
             "tenantId": self.directory.to_string(),
             "seed": self.options.seed,
             "timeZone": self.options.time_zone.name(),
+            "clients": (0_u16..).zip(&self.apps).map(|(number, id)| json!({
+                "id": id,
+                "role": self.role(number).name(),
+            })).collect::<Vec<_>>(),
             "recycledLists": self.binned_lists.len(),
             "sites": sites.collect::<Vec<_>>(),
         })

@@ -293,18 +293,35 @@ impl Faults {
 
     /// Replaces all rules; counters begin anew.
     pub(crate) fn set(&mut self, rules: Vec<FaultRule>) -> Result<(), String> {
-        let mut faults = Vec::with_capacity(rules.len());
+        let before = std::mem::take(&mut self.rules);
         for rule in rules {
-            let kind = rule.check()?;
-            faults.push(Fault {
-                rule,
-                kind,
-                matched: 0,
-                hits: 0,
-            });
+            if let Err(wrong) = self.add(rule) {
+                self.rules = before;
+                return Err(wrong);
+            }
         }
-        self.rules = faults;
         Ok(())
+    }
+
+    /// Adds a rule behind the others, whose counters go on.
+    pub(crate) fn add(&mut self, rule: FaultRule) -> Result<(), String> {
+        let kind = rule.check()?;
+        self.rules.push(Fault {
+            rule,
+            kind,
+            matched: 0,
+            hits: 0,
+        });
+        Ok(())
+    }
+
+    /// Removes the rule at a place; `false` where there is none.
+    pub(crate) fn remove(&mut self, at: usize) -> bool {
+        let found = at < self.rules.len();
+        if found {
+            self.rules.remove(at);
+        }
+        found
     }
 
     /// The first rule that strikes at this request; its counters move.

@@ -190,8 +190,8 @@ impl Tenant {
 
     fn receive(&mut self, request: Request, now: DateTime<Utc>, spared: bool) -> Answer {
         let path = request.path_and_query.split('?').next().unwrap_or_default();
-        if path == "/" {
-            return Answer::deliver(crate::page::response(request.method));
+        if let Some(page) = crate::page::response(request.method, path) {
+            return Answer::deliver(page);
         }
         if path == "/_sim" || path.starts_with("/_sim/") {
             return Answer::deliver(self.control(&request, now));

@@ -1,7 +1,6 @@
 //! The controls under `/_sim/` and the page for people.
 
 use serde_json::{Value, json};
-use syncbridge_graph_sim::{Method, Request};
 
 use crate::harness::{Sim, request};
 
@@ -166,27 +165,84 @@ fn other_origins_and_unknown_controls_are_refused() {
 }
 
 #[test]
-fn the_page_loads_nothing_from_elsewhere_and_never_writes_markup() {
+fn single_fault_rules_come_and_go_while_the_others_count_on() {
+    let mut sim = Sim::new();
+    let list = sim.list("L", json!([]));
+    sim.act(
+        "POST",
+        "faults",
+        json!({ "kind": "refuse", "on": ["create"], "times": 1 }),
+    );
+    sim.call("POST", &format!("{list}/items"), json!({}));
+    let both = sim.act("POST", "faults", json!({ "kind": "throttle", "on": ["patch"] }));
+    assert_eq!(
+        (&both["faults"][0]["hits"], &both["faults"][1]["hits"]),
+        (&json!(1), &json!(0))
+    );
+    assert_eq!(
+        sim.control("POST", "faults", json!({ "kind": "boom" })).status,
+        400
+    );
+    assert_eq!(
+        sim.control("POST", "faults", json!({ "kind": "hang" })).status,
+        400
+    );
+    sim.act("DELETE", "faults/0", Value::Null);
+    let left = sim.act("GET", "faults", Value::Null);
+    assert_eq!(left["faults"][0]["rule"]["kind"], "throttle");
+    for none in ["faults/1", "faults/x"] {
+        assert_eq!(sim.control("DELETE", none, Value::Null).status, 404);
+    }
+}
+
+#[test]
+fn the_quotas_show_what_is_spent_of_each_window() {
+    let mut sim = Sim::new();
+    let list = sim.list("L", json!([]));
+    sim.item(&list, json!({}));
+    let quotas = sim.act("GET", "quotas", Value::Null);
+    let minute = &quotas["clients"]["sim-client"]["minute"];
+    assert_eq!((&minute["limit"], &minute["spent"]), (&json!(1_250), &json!(4)));
+    assert_eq!(
+        (&quotas["tenant"]["spent"], &quotas["enforced"]),
+        (&json!(4), &json!(false))
+    );
+    assert_eq!(
+        minute["resetSeconds"], 25,
+        "the fixed window ends with the minute"
+    );
+    sim.pass(60);
+    let quotas = sim.act("GET", "quotas", Value::Null);
+    assert_eq!(quotas["clients"]["sim-client"]["minute"]["spent"], 0);
+}
+
+#[test]
+fn a_page_elsewhere_is_told_by_any_of_the_marks_that_browsers_set() {
     let mut sim = Sim::new();
     let now = sim.now;
-    let response = sim.tenant.handle(Request::new(Method::Get, "/"), now).response;
-    let page = String::from_utf8(response.body.to_vec()).unwrap();
-    assert!(
-        response
-            .headers
-            .get("content-security-policy")
-            .unwrap()
-            .contains("default-src 'none'")
+    let mut status = |marks: &[(&str, &str)]| {
+        let mut request = request("POST", "/_sim/ru/reset", &Value::Null);
+        for (name, value) in marks {
+            request = request.header(name, *value);
+        }
+        sim.tenant.handle(request, now).response.status
+    };
+    let host = ("Host", "127.0.0.1:1");
+    assert_eq!(status(&[]), 204, "a program that is no browser");
+    assert_eq!(
+        status(&[
+            host,
+            ("Origin", "http://127.0.0.1:1"),
+            ("Sec-Fetch-Site", "same-origin")
+        ]),
+        204
     );
-    for forbidden in [
-        "innerHTML",
-        "outerHTML",
-        "insertAdjacentHTML",
-        "document.write",
-        "http://",
-        "https://",
-        "src=",
-    ] {
-        assert!(!page.contains(forbidden), "the page uses {forbidden}");
-    }
+    assert_eq!(status(&[host, ("Origin", "null")]), 403);
+    assert_eq!(
+        status(&[("Origin", "http://127.0.0.1:1")]),
+        403,
+        "no host to compare with"
+    );
+    assert_eq!(status(&[host, ("Sec-Fetch-Site", "cross-site")]), 403);
+    assert_eq!(status(&[host, ("Sec-Fetch-Site", "same-site")]), 403);
 }

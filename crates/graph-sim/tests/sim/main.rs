@@ -18,6 +18,7 @@ mod faults;
 mod harness;
 mod items;
 mod lookups;
+mod page;
 mod pages;
 mod person;
 mod quota;

@@ -53,6 +53,21 @@ impl Program {
         Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
+    /// Asks the program to stop and answers its exit code.
+    fn stop(&mut self) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+        assert!(sent.success());
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the program did not end");
+            std::thread::yield_now();
+        }
+    }
+
     fn token(&self) -> String {
         let form = "grant_type=client_credentials&client_id=c&client_secret=s&scope=x/.default";
         let (status, body) = self.send("POST", "/contoso/oauth2/v2.0/token", "", form).unwrap();
@@ -97,23 +112,151 @@ fn the_program_serves_cuts_connections_and_ends_on_a_signal() {
         "{context}"
     );
     assert_eq!(program.send("GET", "/", "", "").unwrap().0, 200);
-    let id = program.child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .unwrap()
-            .success()
+    assert_eq!(program.stop(), Some(0));
+}
+
+#[test]
+fn a_state_file_carries_a_tenant_over_a_clean_stop() {
+    let folder = std::env::temp_dir().join(format!("graph-sim-stop-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("tenant");
+    let file = file.to_str().unwrap();
+    let mut program = Program::start(&["--state", file]);
+    let made = program.send(
+        "POST",
+        "/_sim/lists",
+        "",
+        r#"{"site": "demo", "displayName": "Kept"}"#,
     );
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let ended = loop {
-        if let Some(status) = program.child.try_wait().unwrap() {
-            break status;
-        }
-        assert!(Instant::now() < deadline, "the program did not end");
-        std::thread::yield_now();
+    assert_eq!(made.unwrap().0, 201);
+    assert_eq!(program.stop(), Some(0));
+    let program = Program::start(&["--state", file]);
+    let (status, body) = program.send("GET", "/_sim/lists/Kept/items", "", "").unwrap();
+    assert_eq!(status, 200, "{body}");
+    drop(program);
+    std::fs::write(file, "graph-sim-state 9 0 0").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_graph-sim"))
+        .args(["--listen", "127.0.0.1:0", "--state", file])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && text.contains("reads format 1"),
+        "{text}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn every_control_that_the_page_uses_works_over_http() {
+    let program = Program::start(&[]);
+    let control = |method: &str, path: &str, body: &str| -> (u16, Value) {
+        let origin = format!(
+            "Origin: http://{}\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/json\r\n",
+            program.address
+        );
+        let (status, text) = program
+            .send(method, &format!("/_sim/{path}"), &origin, body)
+            .unwrap();
+        (status, serde_json::from_str(&text).unwrap_or_default())
     };
-    assert_eq!(ended.code(), Some(0));
+    for (method, path, body, expected) in [
+        (
+            "POST",
+            "lists",
+            r#"{"site": "demo", "displayName": "A & B"}"#,
+            201,
+        ),
+        (
+            "PATCH",
+            "lists/A%20%26%20B",
+            r#"{"displayName": "L", "description": "", "contentApproval": true}"#,
+            200,
+        ),
+        (
+            "POST",
+            "lists/L/columns",
+            r#"{"displayName": "Who", "personOrGroup": {}}"#,
+            201,
+        ),
+        ("PATCH", "lists/L/columns/Who", r#"{"hidden": true}"#, 200),
+        ("GET", "lists/L/columns", "", 200),
+        (
+            "GET",
+            "lists/L/columns/Who/targets?limit=30&search=person%201",
+            "",
+            200,
+        ),
+        (
+            "POST",
+            "lists/L/items",
+            r#"{"fields": {"Title": "x", "WhoLookupId": 1}, "person": 12}"#,
+            201,
+        ),
+        (
+            "POST",
+            "lists/L/items/1",
+            r#"{"fields": {"Title": "y"}, "person": 12}"#,
+            200,
+        ),
+        ("POST", "lists/L/items/1", r#"{"fields": {"Title": 7}}"#, 400),
+        (
+            "GET",
+            "lists/L/items?limit=50&offset=0&orderby=Title&descending=true",
+            "",
+            200,
+        ),
+        ("GET", "lists/L/items/1", "", 200),
+        ("POST", "lists/L/items/1/approve", "", 200),
+        ("POST", "lists/L/items/1/reject", "", 200),
+        ("POST", "lists/L/items/1/unapprove", "", 200),
+        ("POST", "lists/L/items/1/hide", "", 200),
+        ("POST", "lists/L/items/1/show", "", 200),
+        ("POST", "lists/L/items/1/attach", "", 200),
+        ("POST", "lists/L/items/1/detach", "", 200),
+        ("DELETE", "lists/L/items/1", "", 204),
+        ("GET", "lists/L/recycle-bin", "", 200),
+        ("POST", "lists/L/recycle-bin/1/restore", "", 200),
+        ("DELETE", "lists/L/items/1", "", 204),
+        ("DELETE", "lists/L/recycle-bin/1", "", 204),
+        ("DELETE", "lists/L/columns/Who", "", 204),
+        ("POST", "faults", r#"{"kind": "throttle", "on": ["patch"]}"#, 201),
+        ("GET", "faults", "", 200),
+        ("DELETE", "faults/0", "", 204),
+        ("DELETE", "faults", "", 204),
+        ("GET", "permissions", "", 200),
+        (
+            "PUT",
+            "permissions",
+            r#"{"clients": {"sim-client": "fullcontrol"}}"#,
+            200,
+        ),
+        ("GET", "ru", "", 200),
+        ("POST", "ru/reset", "", 204),
+        ("GET", "quotas", "", 200),
+        ("GET", "requests?limit=200", "", 200),
+    ] {
+        let (status, answer) = control(method, path, body);
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+    }
+    let state = control("GET", "state", "").1;
+    assert_eq!(state["clients"][0]["role"], "fullcontrol");
+    let id = state["sites"][1]["lists"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(control("DELETE", &format!("lists/{id}"), "").0, 204);
+    assert_eq!(control("GET", "recycle-bin", "").1["lists"][0]["id"], id.as_str());
+    let restored = control(
+        "POST",
+        &format!("recycle-bin/{id}/restore"),
+        r#"{"writesBack": 1}"#,
+    );
+    assert_eq!(restored.0, 200);
+    control("DELETE", &format!("lists/{id}"), "");
+    assert_eq!(control("DELETE", &format!("recycle-bin/{id}"), "").0, 204);
+    assert_eq!(
+        control("GET", "ru", "").1["ru"],
+        0,
+        "people cost the application nothing"
+    );
 }
 
 #[test]
