@@ -12,7 +12,7 @@ use crate::{Error, Result, programs};
 pub const PROGRAM_VARIABLE: &str = "SYNCBRIDGE_GRAPH_SIM";
 
 const PROGRAM: &str = "graph-sim";
-const READY_LINE: &str = "listening on http://";
+const READY_LINE: &str = "listening on ";
 
 /// What the simulated tenant allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,6 +41,8 @@ pub struct SimOptions {
     pub clients: Vec<(String, String)>,
     /// Names of sites to make.
     pub sites: Vec<String>,
+    /// Serve HTTPS with the authority kept in this folder (`ca.pem`, made when it is missing); `None`: plain HTTP.
+    pub tls_folder: Option<PathBuf>,
     /// Further arguments, handed over as they are.
     pub extra: Vec<String>,
     /// The executable; `None` searches for it (see [`PROGRAM_VARIABLE`] and the crate's description).
@@ -53,14 +55,14 @@ pub struct SimOptions {
 #[derive(Debug)]
 pub struct GraphSim {
     child: Child,
-    address: String,
+    base: String,
     log: PathBuf,
     // Deleted with the value.
     _temporary: Option<tempfile::TempDir>,
 }
 
 impl GraphSim {
-    /// Starts the simulator and waits for the line `listening on http://ADDR`.
+    /// Starts the simulator and waits for the line `listening on http://ADDR` (or `https://`).
     ///
     /// # Errors
     /// [`Error::MissingProgram`] says how to build it; [`Error::ProgramFailed`] and [`Error::NotReady`] carry
@@ -92,24 +94,24 @@ impl GraphSim {
             .map_err(Error::io("run", &program))?;
         let mut simulator = Self {
             child,
-            address: String::new(),
+            base: String::new(),
             log,
             _temporary: temporary,
         };
-        simulator.address = simulator.wait_for_address().await?;
+        simulator.base = simulator.wait_for_base().await?;
         Ok(simulator)
     }
 
-    /// `http://host:port`, without a slash at the end. Graph itself is below `/v1.0`.
+    /// `http://host:port` or `https://host:port`, without a slash at the end. Graph itself is below `/v1.0`.
     #[must_use]
     pub fn base_url(&self) -> String {
-        format!("http://{}", self.address)
+        self.base.clone()
     }
 
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        &self.address
+        self.base.split_once("://").map_or(self.base.as_str(), |(_, address)| address)
     }
 
     /// Process id, for tests that kill or freeze it.
@@ -137,12 +139,12 @@ impl GraphSim {
         end_now(&mut self.child);
     }
 
-    async fn wait_for_address(&mut self) -> Result<String> {
+    async fn wait_for_base(&mut self) -> Result<String> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
             let text = std::fs::read_to_string(&self.log).map_err(Error::io("read", &self.log))?;
-            if let Some(address) = address_in(&text) {
-                return Ok(address.to_owned());
+            if let Some(base) = base_in(&text) {
+                return Ok(base.to_owned());
             }
             still_starting(&mut self.child, PROGRAM, &self.log, deadline)?;
             sleep(POLL).await;
@@ -192,13 +194,16 @@ impl SimOptions {
                 .iter()
                 .flat_map(|site| ["--site".to_owned(), site.clone()]),
         );
+        if let Some(folder) = &self.tls_folder {
+            words.extend(["--tls".to_owned(), "--tls-folder".to_owned(), folder.display().to_string()]);
+        }
         words.extend(self.extra.iter().cloned());
         words
     }
 }
 
-/// The address in a complete ready line.
-fn address_in(text: &str) -> Option<&str> {
+/// Scheme and address in a complete ready line.
+fn base_in(text: &str) -> Option<&str> {
     let rest = &text[text.find(READY_LINE)? + READY_LINE.len()..];
     Some(rest[..rest.find('\n')?].trim_end().trim_end_matches('/'))
 }
@@ -259,11 +264,15 @@ mod tests {
     #[test]
     fn an_address_is_taken_from_a_whole_line_only() {
         assert_eq!(
-            address_in("hello\nlistening on http://127.0.0.1:4321\n"),
-            Some("127.0.0.1:4321")
+            base_in("hello\nlistening on http://127.0.0.1:4321\n"),
+            Some("http://127.0.0.1:4321")
         );
-        assert_eq!(address_in("listening on http://127.0.0.1:43"), None);
-        assert_eq!(address_in(""), None);
+        assert_eq!(
+            base_in("trust a/ca.pem\nlistening on https://127.0.0.1:4321\n"),
+            Some("https://127.0.0.1:4321")
+        );
+        assert_eq!(base_in("listening on http://127.0.0.1:43"), None);
+        assert_eq!(base_in(""), None);
     }
 
     #[test]
@@ -308,13 +317,14 @@ mod tests {
             faults: vec!["a=1".into(), "b".into()],
             clients: vec![("id".into(), "secret".into())],
             sites: vec!["Company".into()],
+            tls_folder: Some("trusted".into()),
             extra: vec!["--quota".into(), "fixed".into()],
             ..SimOptions::default()
         };
         assert_eq!(
             options.arguments().join(" "),
             "--listen 127.0.0.1:0 --profile documented --latency 7 --seed 9 --fault a=1 --fault b \
-             --client id:secret --site Company --quota fixed"
+             --client id:secret --site Company --tls --tls-folder trusted --quota fixed"
         );
     }
 }

@@ -291,7 +291,7 @@ fn item_fields(body: &Map<String, Value>) -> Result<&Map<String, Value>, GraphEr
     static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
     if let Some(key) = body
         .keys()
-        .find(|key| !matches!(key.as_str(), "fields" | "contentType"))
+        .find(|key| !key.starts_with("@odata") && !matches!(key.as_str(), "fields" | "contentType"))
     {
         return Err(GraphError::invalid(format!(
             "The property '{key}' of an item cannot be set."

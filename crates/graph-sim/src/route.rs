@@ -268,6 +268,12 @@ fn site_name(segments: &[&str]) -> (SiteName, usize) {
     if first == "root" {
         return (SiteName::Root, 1);
     }
+    // Microsoft's own clients encode the whole of `{host}:/{path}` as one segment.
+    if let Some((host, path)) = first.split_once(":/") {
+        let path = path.strip_suffix(':').unwrap_or(path);
+        let (host, path) = (host.to_owned(), format!("/{path}"));
+        return (SiteName::Path { host, path }, 1);
+    }
     let Some(host) = first.strip_suffix(':') else {
         return (SiteName::Id(first.to_owned()), 1);
     };
@@ -360,6 +366,13 @@ mod tests {
         assert_eq!(
             resource("/sites/h:/sites/Team:/lists").unwrap(),
             Resource::Lists(by_path)
+        );
+        assert_eq!(
+            resource("/sites/h%3A%2Fsites%2FTeam/lists").unwrap(),
+            Resource::Lists(SiteName::Path {
+                host: "h".to_owned(),
+                path: "/sites/Team".to_owned(),
+            })
         );
         assert_eq!(resource("/sites").unwrap(), Resource::Sites);
         assert_eq!(resource("/sites/getAllSites").unwrap(), Resource::AllSites);

@@ -66,7 +66,9 @@ impl Sim {
     /// Sends a request with the token.
     pub(crate) fn send(&mut self, request: Request) -> Answer {
         let request = request.header("Authorization", format!("Bearer {}", self.token));
-        self.tenant.handle(request, self.now)
+        let answer = self.tenant.handle(request.clone(), self.now);
+        crate::exchanges::must_hold(&request, &answer);
+        answer
     }
 
     pub(crate) fn call(&mut self, method: &str, path: &str, body: Value) -> Response {

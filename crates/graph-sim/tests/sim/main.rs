@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::print_stdout,
+    unreachable_pub,
     reason = "clippy.toml allows them in test functions; the functions those share are test code as well"
 )]
 
@@ -12,8 +13,11 @@ mod assertion;
 mod auth;
 mod batch;
 mod columns;
+#[path = "../contract/mod.rs"]
+mod contract;
 mod control;
 mod delta;
+mod exchanges;
 mod faults;
 mod harness;
 mod items;
