@@ -101,9 +101,11 @@ impl<W: World> Session<'_, W> {
         spill: &mut <W::Scratch as Scratch>::Spill,
         bucket: usize,
     ) -> PortResult<Vec<Compared>> {
-        let records = spill.bucket(bucket)?;
         let (after, until) = bucket_range(bucket, spill.bucket_bits());
-        let known = self.digests_between(after, until).await?;
+        // The question is on its way before the bucket is read and sorted.
+        let known = self.digests_between(after, until);
+        let (known, records) = futures_util::future::join(known, async { spill.bucket(bucket) }).await;
+        let (known, records) = (known?, records?);
         let mut out = Vec::with_capacity(records.len());
         let mut known = known.into_iter().peekable();
         for record in records {

@@ -330,3 +330,58 @@ async fn a_large_slice_is_settled_whole() {
     assert_eq!(world.count("SELECT count(*) FROM item_links").await, 4_500);
     assert_eq!(world.count("SELECT count(*) FROM ledger_history").await, 4_500);
 }
+
+/// A table is counted now and then; between two counts it may grow a thousandfold, as in every first load. What a
+/// slice reads must not grow with it.
+#[tokio::test]
+async fn a_slice_reads_only_its_own_rows_in_tables_that_nobody_has_counted_yet() {
+    const SLICES: u32 = 15;
+    const ROWS: u32 = 400;
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    for slice in 0..SLICES {
+        let rows: Vec<LedgerRow> = (slice * ROWS..(slice + 1) * ROWS)
+            .map(|number| row(&subject(&number.to_string()), u128::from(number) + 1))
+            .collect();
+        let effects: Vec<NewEffect> = rows
+            .iter()
+            .map(|row| create(&crate::fixture::subject_of(row)))
+            .collect();
+        let admitted = memory.store.admit(memory.fence, memory.run, &effects).await;
+        assert!(admitted.unwrap().iter().all(|one| *one == Admission::Admitted));
+        let settled: Vec<_> = effects
+            .iter()
+            .zip(&rows)
+            .map(|(effect, row)| settlement(effect, applied(row), None))
+            .collect();
+        memory
+            .store
+            .settle(memory.fence, memory.run, &settled)
+            .await
+            .unwrap();
+    }
+    // Sessions tell what they read when they end.
+    world.store.close().await;
+    let written = i64::from(SLICES * ROWS);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let told = world
+            .count("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'item_links'")
+            .await;
+        if told == written {
+            break;
+        }
+        assert!(
+            std::time::Instant::now() < deadline,
+            "{told} rows are told of {written}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let read = world
+        .count(
+            "SELECT sum(coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0))::bigint
+             FROM pg_stat_user_tables WHERE relname = 'item_links' OR relname LIKE 'ledger\\_p%'",
+        )
+        .await;
+    assert!(read <= 3 * written, "{read} rows were read to write {written}");
+}

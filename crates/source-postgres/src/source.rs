@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::{Stream, TryStreamExt as _};
-use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgRow};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Horizon, Lsn};
@@ -300,7 +299,7 @@ impl PgSource {
         values: Vec<String>,
         limit: u32,
     ) -> Result<SourcePage, Failure> {
-        let (rows, lsn) = self
+        let (read, lsn) = self
             .sessions
             .run(&self.context, async |connection| {
                 let lsn = position(connection).await?;
@@ -308,14 +307,18 @@ impl PgSource {
                 for value in values {
                     query = query.bind(value);
                 }
-                Ok((bounded(query.fetch(connection), PAGE_MAX_BYTES).await?.rows, lsn))
+                let read = bounded(query.fetch(connection), PAGE_MAX_BYTES, |row| {
+                    let row = self.row(row, 0)?;
+                    let bytes = size(&row);
+                    Ok((row, bytes))
+                });
+                Ok((read.await?, lsn))
             })
             .await?;
-        let rows = rows
-            .iter()
-            .map(|row| self.row(row, 0))
-            .collect::<Result<_, _>>()?;
-        Ok(SourcePage { rows, lsn })
+        Ok(SourcePage {
+            rows: read?.rows,
+            lsn,
+        })
     }
 
     /// Takes a row apart whose key columns begin at `at`, followed by cells and watermark.
@@ -402,31 +405,42 @@ impl PgSource {
 }
 
 /// What was read before the bound was reached.
-struct Bounded {
-    rows: Vec<PgRow>,
+struct Bounded<T> {
+    rows: Vec<T>,
     complete: bool,
 }
 
-/// Takes rows in until they have more than `most` bytes; at least one.
-async fn bounded(
+/// Bytes of a row's texts.
+fn size(row: &SourceRow) -> usize {
+    let texts = row.cells.iter().chain([&row.watermark]);
+    row.key.as_bytes().len() + texts.flatten().map(|text| text.len()).sum::<usize>()
+}
+
+/// Takes rows in until they have more than `most` bytes; at least one. Each is taken apart (`take` answers its
+/// bytes too) as it comes, while the server works on the next ones. The inner error is what `take` says.
+async fn bounded<T>(
     rows: impl Stream<Item = Result<PgRow, sqlx::Error>>,
     most: usize,
-) -> Result<Bounded, sqlx::Error> {
+    mut take: impl FnMut(&PgRow) -> Result<(T, usize), Failure>,
+) -> Result<Result<Bounded<T>, Failure>, sqlx::Error> {
     let mut stream = pin!(rows);
     let (mut rows, mut bytes) = (Vec::new(), 0);
     while let Some(row) = stream.try_next().await? {
         if bytes > most {
-            return Ok(Bounded {
+            return Ok(Ok(Bounded {
                 rows,
                 complete: false,
-            });
+            }));
         }
-        for at in 0..row.len() {
-            bytes += row.try_get_raw(at)?.as_bytes().map_or(0, <[u8]>::len);
+        match take(&row) {
+            Ok((row, size)) => {
+                bytes += size;
+                rows.push(row);
+            }
+            Err(failure) => return Ok(Err(failure)),
         }
-        rows.push(row);
     }
-    Ok(Bounded { rows, complete: true })
+    Ok(Ok(Bounded { rows, complete: true }))
 }
 
 /// The WAL position now: what a commit record written before it did is or will soon be visible; nothing

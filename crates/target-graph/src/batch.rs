@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value as Json, json};
 use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::failure::{Failure, Scope};
 
@@ -40,6 +40,32 @@ pub(crate) enum PartOutcome {
     Lost(Failure),
 }
 
+#[derive(Serialize)]
+struct BatchRequest<'a> {
+    requests: Vec<PartRequest<'a>>,
+}
+
+/// A part as it travels. Its body is text already and goes in as it is.
+#[derive(Serialize)]
+struct PartRequest<'a> {
+    id: String,
+    method: &'static str,
+    url: &'a str,
+    headers: PartHeaders<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct PartHeaders<'a> {
+    #[serde(rename = "Content-Type", skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'static str>,
+    #[serde(rename = "If-Match", skip_serializing_if = "Option::is_none")]
+    if_match: Option<&'a str>,
+    #[serde(rename = "client-request-id")]
+    client_request_id: String,
+}
+
 #[derive(Deserialize)]
 struct BatchAnswer {
     responses: Vec<Box<RawValue>>,
@@ -67,11 +93,15 @@ impl<T: Transport> Core<T> {
         let mut renewed = false;
         let mut work = groups(parts, (0..parts.len()).collect());
         while let Some(group) = work.pop() {
-            let chosen: Vec<Call> = group.iter().map(|at| parts[*at].clone()).collect();
-            let chosen = if renewed {
-                chosen.into_iter().map(Call::again).collect()
+            let again: Vec<Call> = if renewed {
+                group.iter().map(|at| parts[*at].clone().again()).collect()
             } else {
-                chosen
+                Vec::new()
+            };
+            let chosen: Vec<&Call> = if renewed {
+                again.iter().collect()
+            } else {
+                group.iter().map(|at| &parts[*at]).collect()
             };
             match self.send_group(&chosen, caller, deadline).await {
                 Err(Whole::Answer(answer)) if answer.status == 413 && group.len() > 1 => {
@@ -112,24 +142,27 @@ impl<T: Transport> Core<T> {
 
     async fn send_group(
         &self,
-        parts: &[Call],
+        parts: &[&Call],
         caller: &Caller,
         deadline: Option<Monotonic>,
     ) -> Result<Vec<PartOutcome>, Whole> {
         let Some(first) = parts.first() else {
             return Ok(Vec::new());
         };
-        let requests: Vec<Json> = parts
-            .iter()
-            .enumerate()
-            .map(|(at, part)| self.part_json(at, part))
-            .collect();
+        let requests = parts.iter().enumerate().map(|(at, part)| self.part(at, part));
+        // Texts and bodies that are JSON already cannot fail to be written.
+        let body = requests
+            .collect::<Option<Vec<_>>>()
+            .and_then(|requests| serde_json::to_vec(&BatchRequest { requests }).ok());
+        let Some(body) = body else {
+            return Err(Whole::None(NoAnswer::NotSent(unspeakable())));
+        };
         let call = Call {
             method: Method::Post,
             address: Address::Path("/$batch".to_owned()),
             template: format!("/$batch[{}]", parts.len()),
             endpoint: Endpoint::Batch,
-            body: Some(Bytes::from(json!({"requests": requests}).to_string())),
+            body: Some(Bytes::from(body)),
             if_match: None,
             why: first.why,
             cost: parts.iter().flat_map(|part| part.cost.iter().copied()).collect(),
@@ -155,23 +188,26 @@ impl<T: Transport> Core<T> {
             .collect())
     }
 
-    fn part_json(&self, at: usize, part: &Call) -> Json {
-        let mut headers = Map::new();
-        headers.insert("client-request-id".into(), self.request_id(part.why).into());
-        if let Some(etag) = &part.if_match {
-            headers.insert("If-Match".into(), etag.as_str().into());
-        }
+    /// `None` for what has no place in a batch: links are read alone, and a body is JSON.
+    fn part<'a>(&self, at: usize, part: &'a Call) -> Option<PartRequest<'a>> {
         let Address::Path(url) = &part.address else {
-            // Links are read alone; nothing of this crate puts one into a batch.
-            return Json::Null;
+            return None;
         };
-        let mut request = json!({"id": at.to_string(), "method": part.method.as_str(), "url": url});
-        if let Some(body) = &part.body {
-            headers.insert("Content-Type".into(), "application/json".into());
-            request["body"] = serde_json::from_slice(body).unwrap_or(Json::Null);
-        }
-        request["headers"] = Json::Object(headers);
-        request
+        let body: Option<&RawValue> = match &part.body {
+            Some(body) => Some(serde_json::from_slice(body).ok()?),
+            None => None,
+        };
+        Some(PartRequest {
+            id: at.to_string(),
+            method: part.method.as_str(),
+            url,
+            headers: PartHeaders {
+                content_type: body.map(|_| "application/json"),
+                if_match: part.if_match.as_deref(),
+                client_request_id: self.request_id(part.why),
+            },
+            body,
+        })
     }
 
     async fn renew_token(&self, deadline: Option<Monotonic>) {
@@ -283,6 +319,15 @@ impl PartAnswer {
             body,
         }
     }
+}
+
+fn unspeakable() -> Failure {
+    Failure::new(
+        Scope::Row,
+        codes::NOT_ATTEMPTED,
+        "a request of a batch cannot be written as JSON",
+        "report this as a defect; the rows are looked at again",
+    )
 }
 
 fn unanswered_part(request_id: Option<String>) -> Failure {

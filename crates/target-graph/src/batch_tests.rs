@@ -1,3 +1,4 @@
+use serde_json::json;
 use syncbridge_domain::quota::WhyTag;
 
 use super::*;

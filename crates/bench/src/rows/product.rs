@@ -55,7 +55,7 @@ impl Stage {
             seed: SEED,
         };
         table.make(&world.source.url()).await?;
-        let more = json!({ "source": { "feed": "full_scan" } });
+        let more = json!({ "source": { "feed": "full_scan" }, "onDelete": "propagate" });
         world
             .apply(&world.definition(NAME, &table.qualified(), more))
             .ok();

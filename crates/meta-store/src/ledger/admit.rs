@@ -129,19 +129,25 @@ impl DefinitionStore {
             .iter()
             .map(|effect| to_bigint("row version", effect.expected_row_version.unwrap_or(0)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(sqlx::query_scalar(
-            "DELETE FROM effects e
-             USING unnest($2::uuid[], $3::bytea[], $4::bigint[]) AS c(effect_id, identity, expected)
-             LEFT JOIN ledger l ON l.definition_id = $1 AND l.identity = c.identity
-             WHERE e.effect_id = c.effect_id AND coalesce(l.row_version, 0) <> c.expected
-             RETURNING e.effect_id",
+        let stale: Vec<Uuid> = sqlx::query_scalar(
+            "SELECT c.effect_id
+             FROM unnest($2::uuid[], $3::bytea[], $4::bigint[]) AS c(effect_id, identity, expected)
+             WHERE c.expected <> coalesce((SELECT l.row_version FROM ledger l
+                                           WHERE l.definition_id = $1 AND l.identity = c.identity), 0)",
         )
         .bind(self.definition.uuid())
         .bind(taken.iter().map(|effect| effect.id.uuid()).collect::<Vec<_>>())
         .bind(bytes(taken.iter().map(|effect| &effect.subject.identity)))
         .bind(expected)
         .fetch_all(&mut *tx)
-        .await?)
+        .await?;
+        if !stale.is_empty() {
+            sqlx::query("DELETE FROM effects WHERE effect_id = ANY($1)")
+                .bind(&stale)
+                .execute(&mut *tx)
+                .await?;
+        }
+        Ok(stale)
     }
 }
 

@@ -154,10 +154,13 @@ impl DefinitionStore {
             // First everything these rows no longer hold, so that an item may pass from one to another.
             let held = |row: &LedgerRow| (row.state != LedgerState::Tombstone).then_some(row.version.guid);
             sqlx::query(
-                "DELETE FROM item_links k
-                 USING unnest($2::bytea[], $3::uuid[]) AS r(identity, item_guid)
-                 WHERE k.definition_id = $1 AND k.list_id = $4 AND k.identity = r.identity
-                   AND k.item_guid IS DISTINCT FROM r.item_guid",
+                "DELETE FROM item_links WHERE ctid = ANY(ARRAY(
+                     SELECT k.place
+                     FROM unnest($2::bytea[], $3::uuid[]) AS r(identity, item_guid)
+                     CROSS JOIN LATERAL (SELECT l.ctid AS place, l.item_guid FROM item_links l
+                                         WHERE l.definition_id = $1 AND l.list_id = $4
+                                           AND l.identity = r.identity OFFSET 0) AS k
+                     WHERE k.item_guid IS DISTINCT FROM r.item_guid))",
             )
             .bind(self.definition.uuid())
             .bind(bytes(batch.iter().map(|row| &row.identity)))

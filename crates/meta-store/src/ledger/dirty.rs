@@ -141,7 +141,8 @@ impl DefinitionStore {
                 .collect::<Result<Vec<_>>>()?;
             let removed: Vec<Vec<u8>> = sqlx::query_scalar(
                 "DELETE FROM dirty d USING unnest($2::bytea[], $3::bigint[]) AS c(identity, sequence)
-                 WHERE d.definition_id = $1 AND d.identity = c.identity AND d.sequence = c.sequence
+                 WHERE d.definition_id = $1 AND d.identity = ANY($2) AND d.identity = c.identity
+                   AND d.sequence = c.sequence
                  RETURNING d.identity",
             )
             .bind(self.definition.uuid())

@@ -61,16 +61,19 @@ impl DefinitionStore {
                           agreed, layout)
              ), closed AS (
                  DELETE FROM effects e USING closing c
-                 WHERE e.definition_id = $1 AND e.effect_id = c.effect_id AND e.identity = c.identity
-                 RETURNING e.effect_id, e.workspace_id, e.kind, e.item_id, e.item_guid, e.before_counter
+                 WHERE e.effect_id = ANY($2) AND e.effect_id = c.effect_id AND e.identity = c.identity
+                   AND e.definition_id IS NOT DISTINCT FROM $1
+                 RETURNING e.effect_id, e.workspace_id, e.kind, e.before_counter, c.identity, c.outcome,
+                           c.request_id, c.run_id, c.after_counter, c.agreed, c.layout,
+                           coalesce(c.item_id, e.item_id) AS item_id,
+                           coalesce(c.item_guid, e.item_guid) AS item_guid
              )
              INSERT INTO ledger_history
                  (workspace_id, definition_id, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
                   before_counter, after_counter, agreed, layout, request_id)
-             SELECT e.workspace_id, $1, c.identity, c.run_id, c.effect_id, e.kind, c.outcome,
-                    coalesce(c.item_id, e.item_id), coalesce(c.item_guid, e.item_guid), e.before_counter,
-                    c.after_counter, c.agreed, c.layout, left(c.request_id, 200)
-             FROM closed e JOIN closing c USING (effect_id)
+             SELECT workspace_id, $1, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
+                    before_counter, after_counter, agreed, layout, left(request_id, 200)
+             FROM closed
              RETURNING effect_id",
         )
         .bind(self.definition.uuid())

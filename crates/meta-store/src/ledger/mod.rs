@@ -3,6 +3,11 @@
 //! Every writing method opens one transaction, checks the writer's lease in it ([`crate::leases`]) and writes
 //! all it was given or nothing. Bulk statements take arrays (`UNNEST`), [`BATCH`] rows at a time, subjects in
 //! the order of their identities, so that two writers wait for each other instead of deadlocking.
+//!
+//! A slice meets a table by looking its rows up one by one, and the statements are written so that nothing else
+//! can be planned (a subquery, `LATERAL … OFFSET 0`, a condition on `definition_id` that no index answers): where
+//! a table was not counted since it filled, the planner takes a definition for a handful of rows and would read
+//! all of it for every slice of a first load.
 
 use std::future::Future;
 use std::time::Duration;

@@ -90,7 +90,7 @@ impl DefinitionStore {
         for batch in applied.chunks(BATCH) {
             sqlx::query(
                 "UPDATE effects SET state = 'open'
-                 WHERE definition_id = $1 AND effect_id = ANY($2) AND state = 'armed'",
+                 WHERE definition_id IS NOT DISTINCT FROM $1 AND effect_id = ANY($2) AND state = 'armed'",
             )
             .bind(self.definition.uuid())
             .bind(batch.iter().map(|(s, _)| s.effect.uuid()).collect::<Vec<_>>())

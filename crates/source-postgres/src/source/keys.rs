@@ -8,7 +8,7 @@ use syncbridge_domain::feed::Lsn;
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::row::{Presence, SourceRow};
 
-use super::{KEYS_MAX_BYTES, PgSource, bounded, position};
+use super::{KEYS_MAX_BYTES, PgSource, bounded, position, size};
 
 /// Most keys in one point read.
 pub const KEYS_MAX: usize = 5_000;
@@ -37,9 +37,16 @@ pub(super) async fn read_keys(
             for column in columns {
                 query = query.bind(column);
             }
-            Ok((bounded(query.fetch(connection), KEYS_MAX_BYTES).await?, lsn))
+            let read = bounded(query.fetch(connection), KEYS_MAX_BYTES, |row| {
+                let ordinal: i64 = row.try_get(0).map_err(|error| source.context.classify(error))?;
+                let row = source.row(row, 1)?;
+                let bytes = size(&row);
+                Ok(((usize::try_from(ordinal - 1).unwrap_or(usize::MAX), row), bytes))
+            });
+            Ok((read.await?, lsn))
         })
         .await?;
+    let read = read?;
     if !read.complete {
         return Err(Failure::new(
             Scope::List,
@@ -54,10 +61,7 @@ pub(super) async fn read_keys(
         ));
     }
     let mut found: HashMap<usize, Vec<SourceRow>> = HashMap::new();
-    for row in &read.rows {
-        let ordinal: i64 = row.try_get(0).map_err(|error| source.context.classify(error))?;
-        let at = usize::try_from(ordinal - 1).unwrap_or(usize::MAX);
-        let read = source.row(row, 1)?;
+    for (at, read) in read.rows {
         // The server's equality may be wider than the key's (a value written differently since): that row
         // has another identity, and the one asked for is gone.
         if keys.get(at) == Some(&read.key) {
