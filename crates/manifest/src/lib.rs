@@ -19,6 +19,7 @@ mod problem;
 mod reader;
 mod secret;
 mod site;
+mod span;
 mod suggest;
 mod words;
 

@@ -44,7 +44,8 @@ impl Operations {
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
         let mapping = definition::mapping(&spec, &table)?;
-        let hash_key = hash_keys::get_or_create(connection, &self.ring, self.workspace, "look").await?;
+        let hash_key =
+            hash_keys::of_definition(connection, &self.ring, self.workspace, stored.id, "look").await?;
         Ok(Addressed {
             id: stored.id,
             mapping,

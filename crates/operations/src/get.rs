@@ -44,6 +44,8 @@ pub struct Status {
     pub last_run: Option<&'static str>,
     /// When it ended, or was asked for.
     pub last_run_at: Option<chrono::DateTime<chrono::Utc>>,
+    /// When the whole table was last compared.
+    pub last_sweep: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl Operations {
@@ -84,6 +86,7 @@ impl Operations {
                     unsettled: summary.unsettled,
                     last_run: summary.last_run.map(|run| run.state.name()),
                     last_run_at: summary.last_run.map(|run| run.ended.unwrap_or(run.created)),
+                    last_sweep: summary.last_sweep,
                 })
         };
         Ok(shelf

@@ -57,6 +57,8 @@ pub struct ListWish<'a> {
     pub mapping: &'a Mapping,
     /// The list provisioned before.
     pub known: Option<String>,
+    /// Whether items whose row is gone are marked, for which the list needs a column.
+    pub archives: bool,
 }
 
 /// What provisioning would do, or did.

@@ -81,6 +81,7 @@ fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
         description: wish.description.clone(),
         mapping: wish.mapping,
         known: wish.known.clone(),
+        archives: wish.archives,
     }
 }
 

@@ -67,6 +67,8 @@ pub struct ListWish<'a> {
     pub mapping: &'a Mapping,
     /// The list provisioned before, whose loss is told instead of being made good silently.
     pub known: Option<String>,
+    /// Whether items whose row is gone are marked, for which the list needs a column.
+    pub archives: bool,
 }
 
 /// What provisioning would do, or did.
@@ -162,6 +164,11 @@ pub async fn provision(
 
 fn desired(wish: &ListWish<'_>) -> DesiredList {
     let list = DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping);
+    let list = if wish.archives {
+        list.marking_archived()
+    } else {
+        list
+    };
     DesiredList {
         known_id: wish.known.clone(),
         ..list
