@@ -1,7 +1,7 @@
 # Everything one does with this tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types evidence soak bench
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types evidence soak drill bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -48,6 +48,13 @@ soak: ## Kill the workers again and again; KILLS=n sets how often (500)
 	@scripts/setup test
 	cargo build --workspace --all-targets --locked
 	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_/)'
+
+drill: ## Lose the ledger of a large list and take it over again; ROWS=n sets how large (1000000)
+	@scripts/setup test
+	cargo build --workspace --all-targets --locked
+	cargo build --workspace --bins --release --locked
+	SYNCBRIDGE_PROGRAM=$(CURDIR)/target/release/syncbridge SYNCBRIDGE_DRILL_ROWS=$(or $(ROWS),1000000) cargo nextest run \
+		-p syncbridge-end-to-end --locked --profile soak -E 'test(/b_06_a_lost_ledger/)'
 
 bench: ## Measure, and compare with the committed bounds, about half an hour; ARGS=… passes options on (ARGS='-o json')
 	cargo build --workspace --release --locked --bin bench --bin graph-sim --bin syncbridge

@@ -12,6 +12,8 @@ use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
 pub const SYNC_KEY_COLUMN: &str = "SyncBridgeKey";
 /// Internal name of the column that marks archived items.
 pub const STATE_COLUMN: &str = "SyncBridgeState";
+/// What that column holds for an item whose row is gone.
+pub const ARCHIVED: &str = "archived";
 
 /// One column ↔ one list column.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -56,13 +56,21 @@ pub enum OnForeignEdit {
     Report,
 }
 
-/// The destructive budget of one run (DESIGN §5, Guards).
+/// The destructive budget of a definition over a rolling window (DESIGN §5, Guards).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteGuard {
     /// So many deletes pass in any case.
     pub count: u64,
     /// So large a share of the agreed rows passes too (0.0 to 1.0).
     pub share: f64,
+    /// Seconds over which the deletes of all runs are counted together; `None` judges each run by itself.
+    #[serde(default = "default_window")]
+    pub window: Option<u64>,
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "the default of an optional setting")]
+fn default_window() -> Option<u64> {
+    Some(60 * 60)
 }
 
 impl Default for DeleteGuard {
@@ -70,6 +78,7 @@ impl Default for DeleteGuard {
         Self {
             count: 100,
             share: 0.05,
+            window: default_window(),
         }
     }
 }
@@ -100,4 +109,7 @@ pub struct Policies {
     pub on_foreign_edit: OnForeignEdit,
     /// Destructive budget.
     pub delete_guard: DeleteGuard,
+    /// Items are written once and never updated or deleted.
+    #[serde(default)]
+    pub archive_only: bool,
 }

@@ -330,10 +330,11 @@ fn source_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
 fn delete_item(row: &RowInput) -> RowDecision {
     match row.delete {
         DeletePolicy::Keep => RowDecision::LeaveItem,
+        _ if row.archive_only => RowDecision::LeaveItem,
+        // A table that reads as empty by accident must not mark a whole list either.
+        _ if !row.deletes_allowed => RowDecision::Refuse,
         DeletePolicy::Archive => RowDecision::ArchiveItem,
-        DeletePolicy::Propagate if row.archive_only => RowDecision::LeaveItem,
-        DeletePolicy::Propagate if row.deletes_allowed => RowDecision::DeleteItem,
-        DeletePolicy::Propagate => RowDecision::Refuse,
+        DeletePolicy::Propagate => RowDecision::DeleteItem,
     }
 }
 

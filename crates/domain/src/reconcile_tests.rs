@@ -90,6 +90,29 @@ fn a_missing_source_row_without_proof_is_never_a_delete() {
 }
 
 #[test]
+fn archiving_stands_under_the_guard_and_an_archive_is_left_alone() {
+    let gone = RowInput {
+        source: Existence::ProvenGone,
+        delete: DeletePolicy::Archive,
+        ..push_row()
+    };
+    assert_eq!(reconcile(&gone, &[]).row, RowDecision::ArchiveItem);
+    let guarded = RowInput {
+        deletes_allowed: false,
+        ..gone
+    };
+    assert_eq!(reconcile(&guarded, &[]).row, RowDecision::Refuse);
+    for delete in [DeletePolicy::Archive, DeletePolicy::Propagate] {
+        let written_once = RowInput {
+            archive_only: true,
+            delete,
+            ..gone
+        };
+        assert_eq!(reconcile(&written_once, &[]).row, RowDecision::LeaveItem);
+    }
+}
+
+#[test]
 fn a_proven_delete_follows_policy_and_guard() {
     let gone = RowInput {
         source: Existence::ProvenGone,

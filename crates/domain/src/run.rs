@@ -105,6 +105,10 @@ pub struct SourceSpec {
     pub feed: FeedKind,
     /// Watermark column, for watermark feeds.
     pub watermark: Option<WatermarkColumn>,
+    /// Seconds after which a watermark feed is due for a full comparison, which alone finds deleted rows;
+    /// `None`: never by itself.
+    #[serde(default)]
+    pub sweep: Option<u64>,
 }
 
 /// The column a watermark feed follows.
@@ -157,6 +161,19 @@ pub struct RunOptions {
     pub reset_cursor: bool,
     /// Write the source's values where both sides differ and nothing was ever agreed on.
     pub approve_unagreed: bool,
+    /// Take leave of every item, as if all rows were gone: the last run of a definition.
+    #[serde(default)]
+    pub retire: Option<Retire>,
+}
+
+/// How a definition takes leave of its items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retire {
+    /// They go to the recycle bin.
+    Delete,
+    /// They are marked as archived.
+    Archive,
 }
 
 /// Everything a worker needs to know to run, but for credentials. The same document in process and over gRPC.
@@ -190,6 +207,9 @@ pub struct RunSpec {
     pub lane: Lane,
     /// What was asked of this run.
     pub options: RunOptions,
+    /// The list was made for this run: nothing of ours can be in it yet.
+    #[serde(default)]
+    pub list_is_new: bool,
 }
 
 /// Counters of a run; they only rise.
@@ -205,6 +225,9 @@ pub struct Counters {
     pub patched: u64,
     /// Items deleted.
     pub deleted: u64,
+    /// Items marked as archived.
+    #[serde(default)]
+    pub archived: u64,
     /// Rows that agreed already and were only recorded.
     pub adopted: u64,
     /// Rows newly in quarantine.

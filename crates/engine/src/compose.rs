@@ -7,7 +7,7 @@ use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::mapping::{FieldMapping, SYNC_KEY_COLUMN, TitleRule};
+use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, STATE_COLUMN, SYNC_KEY_COLUMN, TitleRule};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, TaggedWrite, Write};
@@ -88,6 +88,9 @@ impl<W: World> Session<'_, W> {
                 overrides.push((*at, shown.clone()));
             }
         }
+        if returns(work) {
+            fields.insert(STATE_COLUMN.into(), Json::Null);
+        }
         self.take_agreement(work, decision, &mut after);
         after.digest = self.digest(&source.cells);
         let expected = work.target.one().map_or(base.version, |item| item.version);
@@ -131,6 +134,33 @@ impl<W: World> Session<'_, W> {
             Fields::new(),
             Some(link),
             agreed,
+        )
+    }
+
+    /// Marks the item of a row that is gone; its fields stay as they are.
+    pub(crate) fn archive(&mut self, work: &Work, agreed: &Agreed) -> Intent {
+        let Some(base) = work.base.as_ref() else {
+            return Intent::Done;
+        };
+        self.deletes_left = self.deletes_left.saturating_sub(1);
+        let expected = work.target.one().map_or(base.version, |item| item.version);
+        let link = ItemLink {
+            id: base.item.clone(),
+            before: expected,
+        };
+        let fields = Fields::from([(STATE_COLUMN.to_owned(), Json::String(ARCHIVED.to_owned()))]);
+        let write = Write::Patch {
+            item: base.item.clone(),
+            expected,
+            fields: fields.clone(),
+        };
+        self.attempt(
+            work,
+            EffectKind::PatchItem,
+            write,
+            fields,
+            Some(link),
+            agreed.clone(),
         )
     }
 
@@ -203,6 +233,20 @@ impl<W: World> Session<'_, W> {
             last_run: self.spec.run,
         }
     }
+}
+
+/// Whether a write marks its item as archived.
+pub(crate) fn archives(sent: &Fields) -> bool {
+    sent.get(STATE_COLUMN).and_then(Json::as_str) == Some(ARCHIVED)
+}
+
+/// Whether the row of an archived item is back, so that the mark has to go.
+pub(crate) fn returns(work: &Work) -> bool {
+    let marked = work
+        .base
+        .as_ref()
+        .is_some_and(|row| row.state == LedgerState::Archived);
+    marked && work.source.one().is_some()
 }
 
 /// Columns that would take a value of their own if none is sent.

@@ -6,6 +6,7 @@ use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::feed::Mark;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
@@ -15,7 +16,10 @@ use syncbridge_domain::reconcile::{
     reconcile,
 };
 use syncbridge_domain::row::{Cell, Presence};
+use syncbridge_domain::run::Retire;
 
+use crate::adoption::is_archived;
+use crate::compose::returns;
 use crate::evidence::same_value;
 use crate::ports::PortResult;
 use crate::session::{Session, World};
@@ -30,7 +34,15 @@ impl<W: World> Session<'_, W> {
             None => Agreed::unknown(self.spec.mapping.fields.len()),
         };
         let inputs = self.field_inputs(&work, &agreed);
-        let decision = self.approved(reconcile(&self.row_input(&work), &inputs));
+        let mut row = self.row_input(&work);
+        let mut decision = reconcile(&row, &inputs);
+        if decision.row == RowDecision::Adopt && returns(&work) {
+            // The row of an archived item is back. What was agreed on still holds, so that one write brings
+            // both its changes and the end of the mark.
+            row.base = Base::Live;
+            decision = reconcile(&row, &inputs);
+        }
+        let decision = self.approved(decision);
         let intent = self.intent(&work, &agreed, &decision)?;
         Ok((work, intent))
     }
@@ -72,10 +84,10 @@ impl<W: World> Session<'_, W> {
             target,
             pushes: true,
             pulls: false,
-            delete: self.spec.policies.delete,
+            delete: self.delete_policy(),
             conflict: self.spec.policies.conflict,
             later: Later::Source,
-            archive_only: false,
+            archive_only: self.spec.policies.archive_only && self.spec.options.retire.is_none(),
             route_changed: false,
             key_changed: false,
             source_is_newer: work.base.as_ref().is_none_or(|row| work.mark > row.mark),
@@ -169,6 +181,7 @@ impl<W: World> Session<'_, W> {
             RowDecision::Adopt => Ok(self.adopt(work, agreed, decision)),
             RowDecision::CreateItem => Ok(self.create(work)),
             RowDecision::DeleteItem => Ok(self.delete(work)),
+            RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
             RowDecision::LeaveItem => Ok(leave(work)),
             RowDecision::Bury => Ok(bury(work)),
             RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
@@ -185,8 +198,7 @@ impl<W: World> Session<'_, W> {
                 ));
                 Ok(Intent::Done)
             }
-            RowDecision::ArchiveItem
-            | RowDecision::MoveItem
+            RowDecision::MoveItem
             | RowDecision::RekeyItem
             | RowDecision::InsertRow
             | RowDecision::DeleteRow
@@ -221,7 +233,7 @@ impl<W: World> Session<'_, W> {
         if send.is_empty() {
             send = self.fencing_fields(work, base);
         }
-        if !send.is_empty() {
+        if !send.is_empty() || returns(work) {
             return Ok(self.patch(work, agreed, decision, &send));
         }
         let mut fresh = agreed.clone();
@@ -298,6 +310,13 @@ impl<W: World> Session<'_, W> {
         if whole {
             fresh.digest = self.digest(&source.cells);
         }
+        // An item that a lost ledger left archived is taken over as such: its mark goes with the next decision,
+        // and a crash in between cannot forget it.
+        let (state, mark) = if is_archived(item) {
+            (LedgerState::Archived, Mark::default())
+        } else {
+            (LedgerState::Live, work.mark)
+        };
         let row = LedgerRow {
             identity: work.identity(),
             key: work.subject.key.clone(),
@@ -306,8 +325,8 @@ impl<W: World> Session<'_, W> {
             agreed: fresh.to_bytes(),
             layout: self.layout,
             hash_key_id: self.ports.hash_key.id(),
-            mark: work.mark,
-            state: LedgerState::Live,
+            mark,
+            state,
             row_version: work.base.as_ref().map_or(0, |row| row.row_version),
             last_run: self.spec.run,
         };
@@ -402,13 +421,22 @@ fn not_in_push(decision: RowDecision) -> Failure {
         Scope::List,
         "policy.unsupported",
         format!("this definition asks for {decision:?}, which push does not do yet"),
-        "use onDelete `propagate` or `keep` and direction `push`",
+        "use direction `push`",
     )
 }
 
 impl<W: World> Session<'_, W> {
-    /// What a delete policy means for the notice at the end.
-    pub(crate) fn deletes_propagate(&self) -> bool {
-        self.spec.policies.delete == DeletePolicy::Propagate
+    /// What becomes of the item of a row that is gone.
+    pub(crate) fn delete_policy(&self) -> DeletePolicy {
+        match self.spec.options.retire {
+            None => self.spec.policies.delete,
+            Some(Retire::Delete) => DeletePolicy::Propagate,
+            Some(Retire::Archive) => DeletePolicy::Archive,
+        }
+    }
+
+    /// Whether rows that are gone take their items away or mark them, so that the guard stands in front.
+    pub(crate) fn deletes_destroy(&self) -> bool {
+        self.delete_policy() != DeletePolicy::Keep && !self.spec.policies.archive_only
     }
 }

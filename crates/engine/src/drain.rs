@@ -32,7 +32,7 @@ impl<W: World> Session<'_, W> {
         if gone == 0 {
             return Ok(());
         }
-        if self.deletes_propagate() && self.deletes_left == 0 {
+        if self.deletes_destroy() && self.deletes_left == 0 {
             self.counters.parked += gone;
             return Ok(());
         }
@@ -51,30 +51,6 @@ impl<W: World> Session<'_, W> {
             self.apply(works).await?;
         }
         Ok(gone)
-    }
-
-    async fn set_delete_budget(&mut self, gone: u64) -> PortResult<()> {
-        let live = self.ports.ledger.live_rows().await?;
-        let by_policy = self.spec.policies.delete_guard.allowance(live);
-        let allowance = self
-            .spec
-            .options
-            .allow_deletes
-            .map_or(by_policy, |asked| asked.max(by_policy));
-        if gone <= allowance {
-            // Rows that vanish while the run reads them fall under what is left of the same budget.
-            self.deletes_left = allowance;
-            return Ok(());
-        }
-        self.deletes_left = 0;
-        if self.deletes_propagate() {
-            self.notice(format!(
-                "{gone} of {live} rows are gone from the source, more than the guard lets pass ({allowance}): \
-                 nothing was deleted. If they are meant to go, run `syncbridge run {} --allow-deletes {gone}`",
-                self.spec.definition_name
-            ));
-        }
-        Ok(())
     }
 
     /// One pass over the dirty rows in the order of identities. Rows marked again behind the position wait for

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::facet::Facet;
-use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::mapping::{Mapping, STATE_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemRead, Lookup};
 use syncbridge_domain::version::Version;
 
@@ -58,6 +58,11 @@ fn matches(mapping: &Mapping, sent: &Fields, item: &Item) -> (usize, usize) {
         {
             equal += 1;
         }
+    }
+    // The mark of an archived item is ours alone and is sent like a field.
+    if let Some(sent) = sent.get(STATE_COLUMN) {
+        total += 1;
+        equal += usize::from(item.value(STATE_COLUMN).is_some_and(|shown| shown == sent));
     }
     (equal, total)
 }

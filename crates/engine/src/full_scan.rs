@@ -40,7 +40,20 @@ impl<W: World> Session<'_, W> {
         self.ports
             .ledger
             .mark_dirty(self.fence(), &[], Some(&cursor))
-            .await
+            .await?;
+        // Last: a comparison that was interrupted is due again.
+        self.ports.ledger.swept(self.fence(), self.spec.run, mark).await
+    }
+
+    /// Whether a watermark feed, which cannot see that a row is gone, is due for a comparison of everything.
+    pub(crate) async fn sweep_is_due(&self) -> PortResult<bool> {
+        match self.spec.source.sweep {
+            None => Ok(false),
+            Some(seconds) => {
+                let every = std::time::Duration::from_secs(seconds);
+                self.ports.ledger.sweep_due(every).await
+            }
+        }
     }
 
     /// Reads the whole source into buckets. The mark is that of the first page: an absence found later is at

@@ -4,10 +4,11 @@
 //!
 //! A push run goes through these steps, each in its own module:
 //! 1. [`recover`]: writes that an earlier run left open are settled by looking at the list;
-//! 2. the feed says which rows changed: [`first_copy`] streams straight through, [`watermark`] and
+//! 2. where little is known of many rows, [`adoption`] reads the list once and takes over what is equal;
+//! 3. the feed says which rows changed: [`first_copy`] streams straight through, [`watermark`] and
 //!    [`full_scan`] make rows *dirty* and move the cursor in the same transaction;
-//! 3. [`drain`] takes dirty rows, reads them as they are now, and hands them to [`apply`];
-//! 4. [`apply`] asks [`syncbridge_domain::reconcile`] what to do, records an effect for each write, sends full
+//! 4. [`drain`] takes dirty rows, reads them as they are now, and hands them to [`apply`];
+//! 5. [`apply`] asks [`syncbridge_domain::reconcile`] what to do, records an effect for each write, sends full
 //!    batches, and settles every receipt.
 //!
 //! Guarantees: a cursor never passes a row that is neither applied, dirty nor quarantined (I5); a write is
@@ -15,6 +16,7 @@
 //! memory is bounded by pages and buckets (I9).
 #![deny(clippy::iter_over_hash_type)]
 
+mod adoption;
 mod apply;
 mod compose;
 mod decide;
@@ -22,8 +24,11 @@ mod drain;
 mod evidence;
 mod first_copy;
 mod full_scan;
+mod guard;
+mod note;
 mod plan;
 mod recover;
+mod retire;
 mod sending;
 mod session;
 mod verify;

@@ -45,12 +45,12 @@ impl<W: World> Session<'_, W> {
             }
         }
         let live = self.ports.ledger.live_rows().await?;
-        let deletes = if self.deletes_propagate() {
+        let deletes = if self.deletes_destroy() {
             prediction.gone
         } else {
             0
         };
-        prediction.deletes_held_back = deletes > self.spec.policies.delete_guard.allowance(live);
+        prediction.deletes_held_back = deletes > self.delete_allowance(live).await?;
         let refused: u64 = refusals.values().map(|(_, rows)| rows).sum();
         let writes = (prediction.creates + prediction.changes + deletes)
             .saturating_sub(refused + prediction.quarantined);

@@ -4,6 +4,8 @@
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
 use std::future::Future;
+use std::time::Duration;
+
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
@@ -219,6 +221,19 @@ pub trait Ledger: Send + Sync {
         run: RunId,
         conflicts: &[OverriddenEdit],
     ) -> impl Future<Output = PortResult<()>> + Send;
+    /// Makes quarantined rows that wait for a person's approval dirty again. Answers how many.
+    fn requeue_approved(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;
+    /// How many live rows hold hashes that cannot be read in this layout, or under this hash key; rows in
+    /// quarantine wait for a person and are left out.
+    fn stale_rows(&self, layout: LayoutStamp, hash_key: u16) -> impl Future<Output = PortResult<u64>> + Send;
+    /// How many of these items belong to a row of another definition.
+    fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> impl Future<Output = PortResult<u64>> + Send;
+    /// Whether the last full comparison ended so long ago, or there never was one; by the memory's own clock.
+    fn sweep_due(&self, every: Duration) -> impl Future<Output = PortResult<bool>> + Send;
+    /// Records that everything was compared as of this mark, and lets tombstones go that every feed is past.
+    fn swept(&self, fence: Fence, run: RunId, mark: Mark) -> impl Future<Output = PortResult<()>> + Send;
+    /// How many items were deleted within the window before now without a person's word.
+    fn deleted_within(&self, window: Duration) -> impl Future<Output = PortResult<u64>> + Send;
     /// How far the feed was taken over.
     fn cursor(&self) -> impl Future<Output = PortResult<Cursor>> + Send;
     /// The generation of source marks.
@@ -260,8 +275,31 @@ pub struct ScanRecord {
 pub trait Scratch: Send + Sync {
     /// An open scan.
     type Spill: Spill;
+    /// Open notes.
+    type Notes: Notes;
     /// Opens scratch space for about so many rows.
     fn spill(&self, expected_rows: u64) -> PortResult<Self::Spill>;
+    /// Opens scratch space for notes about so many rows. The same number gives the same buckets.
+    fn notes(&self, expected_rows: u64) -> PortResult<Self::Notes>;
+}
+
+/// What is noted about one identity: hashes and addresses, never values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// About whom.
+    pub identity: Identity,
+    /// What, in the writer's own form.
+    pub bytes: Vec<u8>,
+}
+
+/// Notes by identity prefix, see [`Scratch`].
+pub trait Notes: Send {
+    /// Adds notes.
+    fn push(&mut self, notes: Vec<Note>) -> PortResult<()>;
+    /// How many buckets there are, a power of two: bucket `i` holds the identities with that prefix.
+    fn bucket_bits(&self) -> u32;
+    /// The notes of a bucket, sorted by identity.
+    fn bucket(&mut self, index: usize) -> PortResult<Vec<Note>>;
 }
 
 /// An open scan, see [`Scratch`].

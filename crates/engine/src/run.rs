@@ -83,9 +83,16 @@ async fn execute<W: World>(session: &mut Session<'_, W>, found: &mut Found) -> P
 }
 
 async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
+    session.refuse_other_hash_key().await?;
     session.remember_layout().await?;
     session.recover().await?;
+    if let Some(how) = session.spec.options.retire {
+        return session.retire(how).await;
+    }
     session.ports.ledger.requeue_due(session.fence()).await?;
+    if session.spec.options.approve_unagreed {
+        session.ports.ledger.requeue_approved(session.fence()).await?;
+    }
     if session.spec.options.reset_cursor {
         session
             .ports
@@ -93,18 +100,30 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
             .mark_dirty(session.fence(), &[], Some(&Cursor::default()))
             .await?;
     }
-    match session.ports.ledger.cursor().await? {
+    let layout = session.layout;
+    let hash_key = session.ports.hash_key.id();
+    session.stale_rows = session.ports.ledger.stale_rows(layout, hash_key).await?;
+    let cursor = session.ports.ledger.cursor().await?;
+    session.anchor(&cursor).await?;
+    match cursor {
         Cursor::FirstCopy { after, pending } => {
+            let whole = after.is_none();
             session.first_copy(after, pending).await?;
             // A copy over an existing ledger (a reset cursor) does not see what is gone; a scan does.
-            if session.spec.options.full
-                || session.counters.unchanged > 0 && session.spec.source.feed == FeedKind::FullScan
-            {
+            let nothing_known = session.counters.unchanged == 0;
+            if session.spec.options.full || !nothing_known && session.spec.source.feed == FeedKind::FullScan {
                 session.full_scan().await?;
+            } else if whole && nothing_known {
+                // Nothing can be gone of a table that was never known: that is as good as a comparison.
+                let run = session.spec.run;
+                let mark = syncbridge_domain::feed::Mark::default();
+                session.ports.ledger.swept(session.fence(), run, mark).await?;
             }
         }
         Cursor::Steady { watermark, pending } => {
-            if session.spec.source.feed == FeedKind::Watermark && !session.spec.options.full {
+            let by_watermark = session.spec.source.feed == FeedKind::Watermark && !session.spec.options.full;
+            // Rows of another layout do not show in a watermark pass, which sees only what changed since.
+            if by_watermark && session.stale_rows == 0 && !session.sweep_is_due().await? {
                 session.watermark_pass(watermark, pending).await?;
             } else {
                 session.full_scan().await?;

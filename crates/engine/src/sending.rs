@@ -17,6 +17,7 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{DEADLINE_PASSED, Item, ItemId, ItemRead, Lookup, Receipt, Refusal};
 use syncbridge_domain::row::Presence;
 
+use crate::compose::archives;
 use crate::evidence::{self, Finding};
 use crate::ports::{Control, Ledger, OverriddenEdit, PortResult, Settlement, Target, Verdict};
 use crate::recover::attempt_of;
@@ -278,6 +279,11 @@ impl<W: World> Session<'_, W> {
                 self.counters.created += 1;
                 row
             }
+            EffectKind::PatchItem if archives(&attempt.effect.sent) => {
+                let row = self.archived_row(attempt, &item?)?;
+                self.counters.archived += 1;
+                row
+            }
             EffectKind::PatchItem => {
                 let row = self.live_row(attempt, &item?, witness)?;
                 self.counters.patched += 1;
@@ -291,6 +297,20 @@ impl<W: World> Session<'_, W> {
         let base = attempt.work.base.as_ref()?;
         Some(LedgerRow {
             state: LedgerState::Tombstone,
+            mark: attempt.effect.after.mark,
+            last_run: self.spec.run,
+            ..base.clone()
+        })
+    }
+
+    /// The item stands, marked; what was agreed on stays, so that the row may come back to it.
+    fn archived_row(&self, attempt: &Attempt, item: &Item) -> Option<LedgerRow> {
+        let base = attempt.work.base.as_ref()?;
+        Some(LedgerRow {
+            state: LedgerState::Archived,
+            version: item.version,
+            agreed: attempt.effect.after.agreed.clone(),
+            layout: attempt.effect.after.layout,
             mark: attempt.effect.after.mark,
             last_run: self.spec.run,
             ..base.clone()

@@ -57,6 +57,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) armed: BTreeMap<Identity, Vec<Effect>>,
     /// How many deletes the guard still allows in this run.
     pub(crate) deletes_left: u64,
+    /// Live rows whose hashes cannot be read in the present layout.
+    pub(crate) stale_rows: u64,
     /// Rows in quarantine when the run ended: a run with quarantined rows is never green.
     pub(crate) refused_rows: u64,
 }
@@ -77,6 +79,7 @@ impl<'a, W: World> Session<'a, W> {
             notices: Vec::new(),
             armed: BTreeMap::new(),
             deletes_left: 0,
+            stale_rows: 0,
             refused_rows: 0,
         })
     }

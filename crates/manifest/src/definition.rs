@@ -15,11 +15,14 @@ use crate::node::Body;
 use crate::problem::ProblemCode;
 use crate::reader::{Fields, Reader, Slot, quote};
 use crate::site::SiteRef;
+use crate::span;
 use crate::suggest::nearest;
-use crate::words::{self, CONFLICT, FOREIGN_EDIT};
+use crate::words::{self, CONFLICT, FOREIGN_EDIT, MODE};
 
 /// Most columns of a definition; PostgreSQL has at most 1,600 in a table.
 const MAX_COLUMNS: usize = 1_600;
+/// How long a watermark feed goes without comparing everything, in seconds, unless it says so itself.
+const NIGHTLY: u64 = 86_400;
 /// Most key columns; PostgreSQL takes 32 in an index.
 const MAX_KEY_COLUMNS: usize = 32;
 
@@ -63,6 +66,8 @@ pub struct SourceRule {
     pub feed: FeedKind,
     /// The ordered column a watermark feed follows; there exactly for those.
     pub watermark: Option<String>,
+    /// Seconds after which a watermark feed compares everything; absent: never, so that deletes are never seen.
+    pub sweep: Option<u64>,
 }
 
 /// The list side.
@@ -79,12 +84,13 @@ pub struct TargetRule {
 }
 
 impl SyncDefinitionSpec {
-    const KEYS: [&'static str; 14] = [
+    const KEYS: [&'static str; 15] = [
         "database",
         "connection",
         "source",
         "target",
         "direction",
+        "mode",
         "fields",
         "exclude",
         "onDelete",
@@ -144,6 +150,7 @@ impl SyncDefinitionSpec {
             delete,
             on_foreign_edit,
             delete_guard,
+            archive_only,
         } = self.policies;
         let fields = self
             .fields
@@ -156,6 +163,7 @@ impl SyncDefinitionSpec {
             ("source", Some(self.source.to_json())),
             ("target", Some(self.target.to_json())),
             ("direction", Some(json!(self.direction))),
+            ("mode", Some(words::word(&MODE, archive_only))),
             ("fields", fields),
             ("exclude", exclude),
             ("onDelete", Some(json!(delete))),
@@ -163,7 +171,11 @@ impl SyncDefinitionSpec {
             ("onForeignEdit", Some(words::word(&FOREIGN_EDIT, on_foreign_edit))),
             (
                 "guards",
-                Some(json!({ "deletes": { "count": delete_guard.count, "share": delete_guard.share } })),
+                Some(json!({ "deletes": {
+                    "count": delete_guard.count,
+                    "share": delete_guard.share,
+                    "window": span::to_json(delete_guard.window),
+                } })),
             ),
             ("namespace", Some(json!(self.namespace))),
             (
@@ -181,7 +193,7 @@ impl SyncDefinitionSpec {
 
 impl SourceRule {
     fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
-        let fields = reader.fields(slot, &["table", "key", "feed", "watermark"])?;
+        let fields = reader.fields(slot, &["table", "key", "feed", "watermark", "sweep"])?;
         let before = reader.count();
         let table = reader.required(&fields, "table", "for example `table: public.projects`");
         let table = table.and_then(|slot| read_table(reader, &slot));
@@ -226,8 +238,22 @@ impl SourceRule {
                 ),
                 "add `feed: watermark`, or remove `watermark`",
             ),
+            Some(FeedKind::FullScan) if fields.has("sweep") => reader.report(
+                fields.key_at("sweep"),
+                ProblemCode::Contradiction,
+                format!(
+                    "`{}` says when to compare everything, and a full scan always does",
+                    fields.path_of("sweep")
+                ),
+                "add `feed: watermark`, or remove `sweep`",
+            ),
             _ => {}
         }
+        let sweep = match (feed, fields.get("sweep")) {
+            (Some(FeedKind::Watermark), None) => Some(Some(NIGHTLY)),
+            (_, Some(slot)) => read_sweep(reader, &slot),
+            (_, None) => Some(None),
+        };
         if reader.count() > before {
             return None;
         }
@@ -238,6 +264,7 @@ impl SourceRule {
             key,
             feed: feed?,
             watermark,
+            sweep: sweep?,
         })
     }
 
@@ -256,6 +283,12 @@ impl SourceRule {
             ("key", self.key.as_ref().map(|key| json!(key))),
             ("feed", Some(json!(self.feed))),
             ("watermark", text(self.watermark.as_ref())),
+            (
+                "sweep",
+                self.watermark
+                    .as_ref()
+                    .map(|_| json!({ "every": span::to_json(self.sweep) })),
+            ),
         ])
     }
 }
@@ -298,6 +331,16 @@ impl TargetRule {
             ("timeZone", self.time_zone.map(|zone| json!(zone.name()))),
         ])
     }
+}
+
+fn read_sweep(reader: &mut Reader, slot: &Slot<'_>) -> Option<Option<u64>> {
+    let fields = reader.fields(slot, &["every"])?;
+    let every = reader.required(
+        &fields,
+        "every",
+        "for example `sweep: {every: 24h}`, or `every: off`",
+    )?;
+    span::read(reader, &every)
 }
 
 /// `schema.table`, or `{schema, table}` for names that hold a dot.
@@ -440,11 +483,9 @@ fn read_policies(reader: &mut Reader, keys: &Fields<'_>) -> Option<Policies> {
             ("archive", DeletePolicy::Archive),
         ];
         policies.delete = reader.one_of(&slot, &words)?;
-        if policies.delete == DeletePolicy::Archive {
-            let message = format!("`{}` is `archive`, which is not there yet", slot.path());
-            let help = "it comes with issue B; write `propagate` or `keep`";
-            reader.report(slot.at(), ProblemCode::OpensLater, message, help);
-        }
+    }
+    if let Some(archive_only) = words::optional(reader, keys, "mode", &MODE) {
+        policies.archive_only = archive_only;
     }
     if let Some(slot) = keys.get("guards") {
         let guards = reader.fields(&slot, &["deletes"])?;
@@ -456,7 +497,7 @@ fn read_policies(reader: &mut Reader, keys: &Fields<'_>) -> Option<Policies> {
 }
 
 fn read_delete_guard(reader: &mut Reader, slot: &Slot<'_>) -> Option<DeleteGuard> {
-    let fields = reader.fields(slot, &["count", "share"])?;
+    let fields = reader.fields(slot, &["count", "share", "window"])?;
     let default = DeleteGuard::default();
     let count = fields
         .get("count")
@@ -464,9 +505,13 @@ fn read_delete_guard(reader: &mut Reader, slot: &Slot<'_>) -> Option<DeleteGuard
     let share = fields
         .get("share")
         .map_or(Some(default.share), |slot| reader.share(&slot));
+    let window = fields
+        .get("window")
+        .map_or(Some(default.window), |slot| span::read(reader, &slot));
     Some(DeleteGuard {
         count: count?,
         share: share?,
+        window: window?,
     })
 }
 

@@ -20,6 +20,7 @@ mod reader;
 mod secret;
 mod sign_in;
 mod site;
+mod span;
 mod suggest;
 mod words;
 

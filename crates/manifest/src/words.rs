@@ -20,6 +20,9 @@ pub(crate) const FOREIGN_EDIT: [(&str, OnForeignEdit); 3] = [
     ("report", OnForeignEdit::Report),
 ];
 
+/// Whether items follow their rows, or are written once and left alone.
+pub(crate) const MODE: [(&str, bool); 2] = [("sync", false), ("archive_only", true)];
+
 /// The word of a value.
 pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> Json {
     json!(

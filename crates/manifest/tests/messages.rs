@@ -78,7 +78,7 @@ fn a_14_an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
         &[
             "sync.yaml:9:3: unknown key `feilds` in `spec` → did you mean `fields`? [manifest.unknown_key]",
             "sync.yaml:11:3: unknown key `colour` in `spec` → allowed: database, connection, source, target, \
-             direction, fields, exclude, onDelete, conflict, onForeignEdit, guards, namespace, limits, paused \
+             direction, mode, fields, exclude, onDelete, conflict, onForeignEdit, guards, namespace, limits, paused \
              [manifest.unknown_key]",
         ],
     );
@@ -112,8 +112,6 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
              [manifest.invalid_value]",
             "sync.yaml:13:14: `spec.direction` is not `push`, and only `push` is there today → `pull` and `both` \
              come with issue C; write `push` [manifest.opens_later]",
-            "sync.yaml:14:13: `spec.onDelete` is `archive`, which is not there yet → it comes with issue B; write \
-             `propagate` or `keep` [manifest.opens_later]",
             "sync.yaml:15:11: `spec.paused` is text, not true or false → write `true` or `false`, without quotes \
              [manifest.wrong_type]",
         ],

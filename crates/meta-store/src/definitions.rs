@@ -97,12 +97,12 @@ pub struct Revision {
     pub created_by: String,
 }
 
-/// Whether deleting a definition may drop its ledger.
+/// What becomes of the ledger of a deleted definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LedgerOnDelete {
-    /// Refuse while there is one.
-    Refuse,
-    /// Drop it: the list's items are no longer recognised.
+    /// Kept: a definition of the same name and namespace goes on with it.
+    Keep,
+    /// Dropped: the list's items are then recognised by their sync key only.
     Drop,
 }
 
@@ -152,7 +152,7 @@ pub async fn put(
     }
     // Locked, so that two changes at once become two revisions.
     let row = sqlx::query(
-        "SELECT definition_id, namespace, revision_id, spec = $3
+        "SELECT definition_id, namespace, revision_id, spec = $3, deleted_at IS NOT NULL
          FROM definitions WHERE workspace_id = $1 AND name = $2 FOR UPDATE",
     )
     .bind(definition.workspace.uuid())
@@ -167,7 +167,8 @@ pub async fn put(
             name: definition.name.to_owned(),
         });
     }
-    if row.try_get(3)? {
+    let deleted: bool = row.try_get(4)?;
+    if row.try_get(3)? && !deleted {
         let revision = RevisionId::from_uuid(row.try_get(2)?);
         return Ok(StoredDefinition {
             id,
@@ -176,7 +177,8 @@ pub async fn put(
         });
     }
     sqlx::query(
-        "UPDATE definitions SET spec = $2, revision_id = $3, updated_at = now(), updated_by = $4
+        "UPDATE definitions SET spec = $2, revision_id = $3, updated_at = now(), updated_by = $4,
+                deleted_at = NULL
          WHERE definition_id = $1",
     )
     .bind(id.uuid())
@@ -189,7 +191,7 @@ pub async fn put(
     Ok(StoredDefinition {
         id,
         revision,
-        change: Change::Changed,
+        change: if deleted { Change::Created } else { Change::Changed },
     })
 }
 
@@ -224,7 +226,7 @@ const SELECT: &str =
 /// [`Error::NotFound`].
 pub async fn find(connection: &mut PgConnection, workspace: WorkspaceId, name: &str) -> Result<Definition> {
     let row = sqlx::query(AssertSqlSafe(format!(
-        "{SELECT} WHERE workspace_id = $1 AND name = $2"
+        "{SELECT} WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NULL"
     )))
     .bind(workspace.uuid())
     .bind(name)
@@ -232,6 +234,26 @@ pub async fn find(connection: &mut PgConnection, workspace: WorkspaceId, name: &
     .await?
     .ok_or_else(|| not_found(name))?;
     read(&row)
+}
+
+/// The definition of this name that was deleted and whose ledger was kept, if there is one.
+///
+/// # Errors
+/// As any statement.
+pub async fn put_away(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    name: &str,
+) -> Result<Option<DefinitionId>> {
+    let id: Option<Uuid> = sqlx::query_scalar(
+        "SELECT definition_id FROM definitions
+         WHERE workspace_id = $1 AND name = $2 AND deleted_at IS NOT NULL",
+    )
+    .bind(workspace.uuid())
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    Ok(id.map(DefinitionId::from_uuid))
 }
 
 /// The definition of this id.
@@ -253,7 +275,7 @@ pub async fn get(connection: &mut PgConnection, id: DefinitionId) -> Result<Defi
 /// As any statement.
 pub async fn list(connection: &mut PgConnection, workspace: WorkspaceId) -> Result<Vec<Definition>> {
     let rows = sqlx::query(AssertSqlSafe(format!(
-        "{SELECT} WHERE workspace_id = $1 ORDER BY name"
+        "{SELECT} WHERE workspace_id = $1 AND deleted_at IS NULL ORDER BY name"
     )))
     .bind(workspace.uuid())
     .fetch_all(connection)
@@ -360,10 +382,11 @@ pub async fn raise_generation(connection: &mut PgConnection, id: DefinitionId, a
 }
 
 /// Deletes a definition. With [`LedgerOnDelete::Drop`] everything remembered of its rows goes with it;
-/// history and runs stay. Waits for a writer under way and leaves later ones without a lease.
+/// history and runs stay. With [`LedgerOnDelete::Keep`] and a ledger it is only put away. Waits for a writer
+/// under way and leaves later ones without a lease.
 ///
 /// # Errors
-/// [`Error::LedgerExists`], [`Error::NotFound`].
+/// [`Error::NotFound`].
 pub async fn delete(connection: &mut PgConnection, id: DefinitionId, ledger: LedgerOnDelete) -> Result<()> {
     let definition = get(connection, id).await?;
     sqlx::query("SELECT FROM writer_leases WHERE definition_id = $1 FOR UPDATE")
@@ -371,11 +394,18 @@ pub async fn delete(connection: &mut PgConnection, id: DefinitionId, ledger: Led
         .execute(&mut *connection)
         .await?;
     let rows = ledger_rows(connection, id).await?;
-    if rows > 0 && ledger == LedgerOnDelete::Refuse {
-        return Err(Error::LedgerExists {
-            name: definition.name,
-            rows,
-        });
+    if rows > 0 && ledger == LedgerOnDelete::Keep {
+        for statement in [
+            "UPDATE definitions SET deleted_at = now() WHERE definition_id = $1",
+            // Whoever still drives it finds out with the next write.
+            "UPDATE writer_leases SET epoch = epoch + 1, expires_at = '-infinity' WHERE definition_id = $1",
+        ] {
+            sqlx::query(statement)
+                .bind(definition.id.uuid())
+                .execute(&mut *connection)
+                .await?;
+        }
+        return Ok(());
     }
     for statement in [
         "DELETE FROM item_links WHERE definition_id = $1",

@@ -201,14 +201,6 @@ pub enum Error {
         /// Name.
         name: String,
     },
-    /// Deleting would drop a ledger.
-    #[error("definition `{name}` has a ledger of {rows} rows")]
-    LedgerExists {
-        /// Name.
-        name: String,
-        /// How many.
-        rows: u64,
-    },
 }
 
 fn dash(text: &Option<String>) -> String {
@@ -340,11 +332,6 @@ impl Error {
                 List,
                 "configuration.not_provisioned",
                 "apply the definition, which makes its list",
-            ),
-            Error::LedgerExists { .. } => (
-                List,
-                "configuration.ledger_exists",
-                "say explicitly that the ledger may go; without it the list's items are no longer recognised",
             ),
         }
     }

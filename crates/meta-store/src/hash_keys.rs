@@ -2,7 +2,7 @@
 
 use sqlx::{PgConnection, Row as _};
 use syncbridge_domain::identity::HashKey;
-use syncbridge_domain::ids::WorkspaceId;
+use syncbridge_domain::ids::{DefinitionId, WorkspaceId};
 use syncbridge_secrets::{Keyring, Place, Zeroizing};
 
 use crate::error::{Error, Result};
@@ -23,7 +23,7 @@ pub async fn get_or_create(
     workspace: WorkspaceId,
     actor: &str,
 ) -> Result<HashKey> {
-    if let Some(key) = newest(connection, ring, workspace).await? {
+    if let Some(key) = find(connection, ring, workspace, None).await? {
         return Ok(key);
     }
     let secret = syncbridge_secrets::random_secret()?;
@@ -37,20 +37,50 @@ pub async fn get_or_create(
     .execute(&mut *connection)
     .await?;
     // Read back: where somebody was faster, theirs holds.
-    newest(connection, ring, workspace)
+    find(connection, ring, workspace, None)
         .await?
         .ok_or(Error::Damaged { what: "hash key" })
 }
 
-async fn newest(
+/// The hash key of a definition: the one its ledger was written under, else the workspace's newest. A key that
+/// is added later changes nothing for those that began under an older one.
+///
+/// # Errors
+/// As [`get_or_create`]; [`Error::Damaged`] where the ledger names a key that is not there.
+pub async fn of_definition(
     connection: &mut PgConnection,
     ring: &Keyring,
     workspace: WorkspaceId,
+    definition: DefinitionId,
+    actor: &str,
+) -> Result<HashKey> {
+    let used: Option<i16> =
+        sqlx::query_scalar("SELECT hash_key_id FROM ledger WHERE definition_id = $1 LIMIT 1")
+            .bind(definition.uuid())
+            .fetch_optional(&mut *connection)
+            .await?;
+    match used {
+        None => get_or_create(connection, ring, workspace, actor).await,
+        Some(id) => find(connection, ring, workspace, Some(id))
+            .await?
+            .ok_or(Error::Damaged { what: "hash key" }),
+    }
+}
+
+/// The key of this id, or the newest.
+async fn find(
+    connection: &mut PgConnection,
+    ring: &Keyring,
+    workspace: WorkspaceId,
+    id: Option<i16>,
 ) -> Result<Option<HashKey>> {
     let row = sqlx::query(
-        "SELECT hash_key_id, sealed FROM hash_keys WHERE workspace_id = $1 ORDER BY hash_key_id DESC LIMIT 1",
+        "SELECT hash_key_id, sealed FROM hash_keys
+         WHERE workspace_id = $1 AND ($2::smallint IS NULL OR hash_key_id = $2)
+         ORDER BY hash_key_id DESC LIMIT 1",
     )
     .bind(workspace.uuid())
+    .bind(id)
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };

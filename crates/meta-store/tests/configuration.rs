@@ -212,16 +212,46 @@ async fn a_list_and_namespace_have_one_owner_and_a_ledger_keeps_its_list() {
 }
 
 #[tokio::test]
-async fn a_definition_with_a_ledger_is_only_deleted_when_told() {
+async fn a_definition_is_put_away_with_its_ledger_and_goes_on_with_it_when_it_comes_back() {
     let world = World::new().await;
     let memory = world.memory("d").await;
     memory.write(&row(&subject("a"), 1)).await;
     let mut tx = world.store.begin().await.unwrap();
-    let refused = definitions::delete(&mut tx, memory.id, LedgerOnDelete::Refuse).await;
-    assert!(
-        matches!(refused, Err(Error::LedgerExists { rows: 1, .. })),
-        "{refused:?}"
+    definitions::delete(&mut tx, memory.id, LedgerOnDelete::Keep)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let mut tx = world.store.begin().await.unwrap();
+    let gone = definitions::find(&mut tx, WorkspaceId::DEFAULT, "d").await;
+    assert!(matches!(gone, Err(Error::NotFound { .. })), "{gone:?}");
+    assert_eq!(
+        definitions::list(&mut tx, WorkspaceId::DEFAULT).await.unwrap(),
+        []
     );
+    let write = memory.store.requeue_due(memory.fence).await;
+    assert!(matches!(write, Err(Error::LeaseLost { .. })), "{write:?}");
+
+    let stored = definitions::get(&mut tx, memory.id).await.unwrap();
+    let again = NewDefinition {
+        workspace: WorkspaceId::DEFAULT,
+        name: "d",
+        namespace: &stored.namespace,
+        spec: &stored.spec,
+    };
+    let back = definitions::put(&mut tx, &world.ring, again, ACTOR)
+        .await
+        .unwrap();
+    assert_eq!((back.id, back.change), (memory.id, Change::Created));
+    tx.commit().await.unwrap();
+    assert_eq!(memory.store.live_rows().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_ledger_is_dropped_with_its_definition_when_told() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    memory.write(&row(&subject("a"), 1)).await;
+    let mut tx = world.store.begin().await.unwrap();
     definitions::delete(&mut tx, memory.id, LedgerOnDelete::Drop)
         .await
         .unwrap();

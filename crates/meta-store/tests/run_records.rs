@@ -32,6 +32,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
             table: "t".into(),
             feed: FeedKind::FullScan,
             watermark: None,
+            sweep: None,
         },
         target: TargetSpec {
             site: "s".into(),
@@ -47,6 +48,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
         limits: Limits::default(),
         lane: Lane::Scheduled,
         options: RunOptions::default(),
+        list_is_new: false,
     }
 }
 

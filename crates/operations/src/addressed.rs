@@ -48,7 +48,8 @@ impl Operations {
         // Where it is not known yet, cells are only judged, never placed.
         let learnt = definitions::site_time_zone(connection, stored.id).await?;
         SiteZone::settle(&spec, learnt.as_deref(), &mut mapping);
-        let hash_key = hash_keys::get_or_create(connection, &self.ring, self.workspace, "look").await?;
+        let hash_key =
+            hash_keys::of_definition(connection, &self.ring, self.workspace, stored.id, "look").await?;
         Ok(Addressed {
             id: stored.id,
             mapping,

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 use serde_json::json;
+use syncbridge_domain::feed::FeedKind;
+use syncbridge_domain::policy::DeletePolicy;
 use syncbridge_domain::preflight::Finding;
 use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec};
 use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
@@ -29,6 +31,8 @@ pub struct Applied {
     pub list: Option<ListState>,
     /// What is known beforehand without reading rows, for definitions; `plan --check` finds the rest.
     pub findings: Vec<Finding>,
+    /// What a person should know before it runs.
+    pub warnings: Vec<String>,
 }
 
 impl Operations {
@@ -70,6 +74,7 @@ impl Operations {
                 change: word(change),
                 list,
                 findings,
+                warnings: warnings(document),
             });
         }
         tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;
@@ -110,6 +115,7 @@ impl Operations {
             mapping: &mapping,
             known: known.map(|list| list.list),
             learn_time_zone: false,
+            archives: spec.policies.delete == DeletePolicy::Archive,
         };
         let planned = self.adapters.list_plan(&graph, wish).await;
         let mut state = planned.map_err(|failure| definition::about_list(failure, spec))?;
@@ -209,6 +215,29 @@ impl Operations {
         }
         Ok(changed)
     }
+}
+
+/// Settings that are allowed and have a price.
+fn warnings(document: &Document) -> Vec<String> {
+    let Spec::SyncDefinition(spec) = &document.spec else {
+        return Vec::new();
+    };
+    let mut warnings = Vec::new();
+    let unswept = spec.source.feed == FeedKind::Watermark && spec.source.sweep.is_none();
+    if unswept && spec.policies.delete != DeletePolicy::Keep {
+        warnings.push(format!(
+            "`source.sweep.every` is `off`: rows deleted from the table are never noticed, unless somebody runs \
+             `syncbridge run {} --full`",
+            document.name.as_str()
+        ));
+    } else if unswept {
+        warnings.push(
+            "`source.sweep.every` is `off`: rows deleted from the table, and rows written with an old watermark, \
+             are never noticed"
+                .to_owned(),
+        );
+    }
+    warnings
 }
 
 /// Which document of many a failure is about, and where it stands.

@@ -77,6 +77,7 @@ pub(crate) fn source_spec(
         table: spec.source.table.clone(),
         feed: spec.source.feed,
         watermark,
+        sweep: spec.source.sweep,
     })
 }
 

@@ -50,6 +50,8 @@ pub struct Status {
     pub last_run_at: Option<chrono::DateTime<chrono::Utc>>,
     /// The time zone of the site, where it was learnt from the list.
     pub learnt_time_zone: Option<String>,
+    /// When the whole table was last compared.
+    pub last_sweep: Option<chrono::DateTime<chrono::Utc>>,
 }
 
 impl Operations {
@@ -97,6 +99,7 @@ impl Operations {
                     last_run: summary.last_run.map(|run| run.state.name()),
                     last_run_at: summary.last_run.map(|run| run.ended.unwrap_or(run.created)),
                     learnt_time_zone: zones.get(name).cloned(),
+                    last_sweep: summary.last_sweep,
                 })
         };
         Ok(shelf

@@ -8,6 +8,7 @@ mod access;
 mod actor;
 mod addressed;
 mod apply;
+mod cursor;
 mod definition;
 mod delete;
 mod diff;
@@ -34,7 +35,8 @@ use syncbridge_secrets::Keyring;
 
 pub use actor::Actor;
 pub use apply::Applied;
-pub use delete::Deleted;
+pub use cursor::CursorView;
+pub use delete::{Deleted, Farewell};
 pub use diff::DocumentDifference;
 pub use error::{Error, Result};
 pub use get::{Found, Shown};

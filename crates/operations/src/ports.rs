@@ -104,6 +104,8 @@ pub struct ListWish<'a> {
     pub known: Option<String>,
     /// Whether provisioning has to find out the site's time zone.
     pub learn_time_zone: bool,
+    /// Whether items whose row is gone are marked, for which the list needs a column.
+    pub archives: bool,
 }
 
 /// What provisioning would do, or did.

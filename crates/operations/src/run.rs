@@ -8,9 +8,10 @@ use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{DefinitionId, RunId};
 use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::policy::DeletePolicy;
 use syncbridge_domain::quota::Lane;
 use syncbridge_domain::run::{
-    Progress, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
+    Progress, Retire, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
 };
 use syncbridge_domain::table::TableShape;
 use syncbridge_manifest::SyncDefinitionSpec;
@@ -63,6 +64,8 @@ pub(crate) struct Prepared {
     pub(crate) mapping: Mapping,
     zone: SiteZone,
     pub(crate) list: Option<TargetSpec>,
+    archives: bool,
+    list_is_new: bool,
 }
 
 impl Prepared {
@@ -80,6 +83,7 @@ impl Prepared {
             mapping: &self.mapping,
             known: self.list.as_ref().map(|list| list.list.clone()),
             learn_time_zone: self.zone.is_to_learn(),
+            archives: self.archives,
         }
     }
 
@@ -97,7 +101,9 @@ impl Operations {
     pub async fn run(&self, actor: &Actor, order: RunOrder<'_>) -> Result<RunReport> {
         let mut connection = self.store.acquire().await?;
         let mut prepared = self.prepare(&mut connection, order.name).await?;
-        if prepared.spec.paused && order.kind == RunKind::Push {
+        prepared.archives |= order.options.retire == Some(Retire::Archive);
+        let retires = order.options.retire.is_some();
+        if prepared.spec.paused && order.kind == RunKind::Push && !retires {
             return Err(paused(order.name).into());
         }
         let mut provisioned = None;
@@ -170,6 +176,8 @@ impl Operations {
         });
         Ok(Prepared {
             id: stored.id,
+            archives: spec.policies.delete == DeletePolicy::Archive,
+            list_is_new: false,
             spec,
             source,
             graph,
@@ -200,6 +208,7 @@ impl Operations {
             definitions::set_site_time_zone(connection, prepared.id, zone, actor.name()).await?;
             prepared.zone = SiteZone::settle(&prepared.spec, Some(zone), &mut prepared.mapping);
         }
+        prepared.list_is_new = state.creates;
         Ok(state)
     }
 
@@ -236,9 +245,11 @@ impl Operations {
                 RunKind::Verify | RunKind::Plan => Lane::Verification,
             },
             options: order.options,
+            list_is_new: prepared.list_is_new,
         };
         let mut tx = self.store.begin().await?;
-        let hash_key = hash_keys::get_or_create(&mut tx, &self.ring, self.workspace, actor.name()).await?;
+        let hash_key =
+            hash_keys::of_definition(&mut tx, &self.ring, self.workspace, prepared.id, actor.name()).await?;
         let data_key = definitions::data_key(&mut tx, &self.ring, prepared.id).await?;
         runs::create(&mut tx, &spec, actor.name()).await?;
         let entry = audit::NewEntry {

@@ -40,4 +40,4 @@ pub use shape::{ReadColumn, ReadShape, TableRef};
 pub use source::{
     CLOCK_MARGIN, Edit, KEYS_MAX, KEYS_MAX_BYTES, PAGE_MAX_BYTES, PgSource, SourcePage, WatermarkPosition,
 };
-pub use spill::{Scratch, SpillFile, SpillRecord};
+pub use spill::{Scratch, SpillFile, SpillNote, SpillRecord};

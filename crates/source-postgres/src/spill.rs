@@ -40,6 +40,15 @@ pub struct SpillRecord {
     pub key: Key,
 }
 
+/// A note about one identity: bytes that only their writer understands. Hashes, never values of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpillNote {
+    /// About whom.
+    pub identity: Identity,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
 /// Where scratch files are made.
 #[derive(Clone, Debug)]
 pub struct Scratch {
@@ -133,12 +142,28 @@ impl SpillFile {
     /// is then of no use any more.
     pub fn push(&mut self, records: impl IntoIterator<Item = SpillRecord>) -> Result<(), Failure> {
         for record in records {
-            let at = record.identity.bucket(self.bits);
-            let bucket = &mut self.buckets[at];
-            encode(&record, &mut bucket.pending)?;
-            if bucket.pending.len() >= BLOCK_BYTES {
-                self.write_out(at)?;
-            }
+            self.add(record.identity, record.digest, record.key.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Adds notes. A file holds either records or notes.
+    ///
+    /// # Errors
+    /// As [`SpillFile::push`].
+    pub fn push_notes(&mut self, notes: impl IntoIterator<Item = SpillNote>) -> Result<(), Failure> {
+        for note in notes {
+            self.add(note.identity, RowDigest::UNKNOWN, &note.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, identity: Identity, digest: RowDigest, bytes: &[u8]) -> Result<(), Failure> {
+        let at = identity.bucket(self.bits);
+        let bucket = &mut self.buckets[at];
+        encode(identity, digest, bytes, &mut bucket.pending)?;
+        if bucket.pending.len() >= BLOCK_BYTES {
+            self.write_out(at)?;
         }
         Ok(())
     }
@@ -154,22 +179,44 @@ impl SpillFile {
     /// # Errors
     /// `scratch.damaged` when what is read is not what was written, `scratch.unusable`.
     pub fn bucket(&mut self, index: usize) -> Result<Vec<SpillRecord>, Failure> {
+        let read = self.entries(index)?.into_iter().map(|(identity, digest, key)| {
+            Ok(SpillRecord {
+                identity,
+                digest,
+                key: Key::from_bytes(key).map_err(|_| damaged("a key cannot be read"))?,
+            })
+        });
+        read.collect()
+    }
+
+    /// The notes of a bucket, sorted by identity.
+    ///
+    /// # Errors
+    /// As [`SpillFile::bucket`].
+    pub fn notes(&mut self, index: usize) -> Result<Vec<SpillNote>, Failure> {
+        let read = self.entries(index)?.into_iter();
+        Ok(read
+            .map(|(identity, _, bytes)| SpillNote { identity, bytes })
+            .collect())
+    }
+
+    fn entries(&self, index: usize) -> Result<Vec<(Identity, RowDigest, Vec<u8>)>, Failure> {
         let Some(bucket) = self.buckets.get(index) else {
             return Err(damaged("a bucket was asked for that does not exist"));
         };
-        let mut records = Vec::new();
+        let mut entries = Vec::new();
         for block in &bucket.blocks {
-            decode(&self.read_back(*block)?, &mut records)?;
+            decode(&self.read_back(*block)?, &mut entries)?;
         }
-        decode(&bucket.pending, &mut records)?;
-        if records
+        decode(&bucket.pending, &mut entries)?;
+        if entries
             .iter()
-            .any(|record| record.identity.bucket(self.bits) != index)
+            .any(|(identity, ..)| identity.bucket(self.bits) != index)
         {
             return Err(damaged("a record lies in the wrong bucket"));
         }
-        records.sort_unstable_by(|a, b| (a.identity, &a.key).cmp(&(b.identity, &b.key)));
-        Ok(records)
+        entries.sort_unstable_by(|a, b| (a.0, &a.2).cmp(&(b.0, &b.2)));
+        Ok(entries)
     }
 
     fn write_out(&mut self, at: usize) -> Result<(), Failure> {
@@ -218,18 +265,17 @@ fn checksum(bytes: &[u8]) -> [u8; CHECK_BYTES] {
     check
 }
 
-/// Identity, digest, length of the key as four big-endian bytes, key.
-fn encode(record: &SpillRecord, out: &mut Vec<u8>) -> Result<(), Failure> {
-    let key = record.key.as_bytes();
-    let length = u32::try_from(key.len()).map_err(|_| overflow())?;
-    out.extend_from_slice(record.identity.as_bytes());
-    out.extend_from_slice(&record.digest.0);
+/// Identity, digest, length of what follows as four big-endian bytes, then the key or the note.
+fn encode(identity: Identity, digest: RowDigest, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), Failure> {
+    let length = u32::try_from(bytes.len()).map_err(|_| overflow())?;
+    out.extend_from_slice(identity.as_bytes());
+    out.extend_from_slice(&digest.0);
     out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(key);
+    out.extend_from_slice(bytes);
     Ok(())
 }
 
-fn decode(mut bytes: &[u8], out: &mut Vec<SpillRecord>) -> Result<(), Failure> {
+fn decode(mut bytes: &[u8], out: &mut Vec<(Identity, RowDigest, Vec<u8>)>) -> Result<(), Failure> {
     let short = || damaged("a record ends in its middle");
     while !bytes.is_empty() {
         let (identity, rest) = bytes.split_first_chunk::<16>().ok_or_else(short)?;
@@ -238,11 +284,7 @@ fn decode(mut bytes: &[u8], out: &mut Vec<SpillRecord>) -> Result<(), Failure> {
         let (key, rest) = rest
             .split_at_checked(u32::from_be_bytes(*length) as usize)
             .ok_or_else(short)?;
-        out.push(SpillRecord {
-            identity: Identity::from_bytes(*identity),
-            digest: RowDigest(*digest),
-            key: Key::from_bytes(key.to_vec()).map_err(|_| damaged("a key cannot be read"))?,
-        });
+        out.push((Identity::from_bytes(*identity), RowDigest(*digest), key.to_vec()));
         bytes = rest;
     }
     Ok(())

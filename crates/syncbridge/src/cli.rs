@@ -58,13 +58,19 @@ pub(crate) enum Command {
     Get(GetArgs),
     /// List all documents of a kind
     List(ListArgs),
-    /// Remove a document; lists and items stay
+    /// Remove a document; lists stay, items and ledger unless said otherwise
+    ///
+    /// A definition whose ledger is kept goes on where it stopped when one of the same name and namespace is
+    /// applied again.
     Delete(DeleteArgs),
     /// Show the newest runs and how they went
     Runs(RunsArgs),
     /// See what both sides last agreed on
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// See or reset how far a table was taken over
+    #[command(subcommand)]
+    Cursor(CursorCommand),
     /// See rows that cannot be applied now, and settle them
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -145,9 +151,48 @@ pub(crate) struct DeleteArgs {
     pub(crate) kind: String,
     /// Name
     pub(crate) name: String,
-    /// Also drop what is known of the items; they are then recognised by their sync key only
+    /// Of a definition: what becomes of its items
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) items: Items,
+    /// Of a definition: keep what is known of its items for one made anew under this name, or drop it
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) ledger: Ledger,
+    /// Let so many items be deleted or marked
+    #[arg(long, value_name = "N")]
+    pub(crate) allow_deletes: Option<u64>,
+    /// Do not ask; needed by programs that delete items or drop a ledger
     #[arg(long)]
-    pub(crate) drop_ledger: bool,
+    pub(crate) yes: bool,
+}
+
+/// What becomes of the items of a deleted definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum Items {
+    /// They stay as they are
+    #[default]
+    Keep,
+    /// They go to the site's recycle bin
+    Delete,
+    /// They are marked as archived
+    Archive,
+}
+
+/// What becomes of the ledger of a deleted definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum Ledger {
+    /// Kept for a definition made anew under the same name
+    #[default]
+    Keep,
+    /// Dropped: items are then recognised by their sync key
+    Drop,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum CursorCommand {
+    /// Show how far the table was taken over, and when all of it was last compared
+    Show(Named),
+    /// Forget how far the table was taken over; the ledger stays, unchanged rows cost nothing
+    Reset(Named),
 }
 
 #[derive(Args)]

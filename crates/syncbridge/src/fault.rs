@@ -24,7 +24,6 @@ pub(crate) fn shown(error: anyhow::Error) -> String {
 /// What the layers below cannot know: by which option of this program a person takes the next step.
 fn with_option(mut failure: Failure) -> Failure {
     let option = match failure.code.as_str() {
-        "configuration.ledger_exists" => "--drop-ledger",
         "graph.egress_denied" => "--allow-custom-cloud, or SYNCBRIDGE_ALLOW_CUSTOM_CLOUD=true",
         _ => return failure,
     };
@@ -81,11 +80,12 @@ mod tests {
             text.contains(" → ") && text.ends_with("[secrets.master_key]"),
             "{text}"
         );
-        let failure = Failure::new(Scope::List, "configuration.ledger_exists", "a ledger", "say so");
+        let failure = Failure::new(Scope::List, "graph.egress_denied", "an address", "say so");
         let text = shown(Error::from(failure).into());
         assert_eq!(
             text,
-            "a ledger → say so (here: --drop-ledger) [configuration.ledger_exists]"
+            "an address → say so (here: --allow-custom-cloud, or SYNCBRIDGE_ALLOW_CUSTOM_CLOUD=true) \
+             [graph.egress_denied]"
         );
         assert_eq!(shown(anyhow::anyhow!("inner").context("outer")), "outer: inner");
     }

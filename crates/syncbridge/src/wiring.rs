@@ -109,6 +109,7 @@ fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
         mapping: wish.mapping,
         known: wish.known.clone(),
         learn_time_zone: wish.learn_time_zone,
+        archives: wish.archives,
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
-use syncbridge_domain::mapping::{FieldMapping, Mapping, SYNC_KEY_COLUMN};
+use syncbridge_domain::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 
 /// The built-in text column of every plain list.
 pub const TITLE: &str = "Title";
@@ -85,6 +85,25 @@ impl DesiredList {
                 .map(|at| mapping.fields[at].display_name.clone()),
             columns,
         }
+    }
+}
+
+impl DesiredList {
+    /// The list with a column, for people to see and filter by, that marks items whose row is gone.
+    #[must_use]
+    pub fn marking_archived(mut self) -> Self {
+        self.columns.push(DesiredColumn {
+            name: STATE_COLUMN.to_owned(),
+            display_name: STATE_COLUMN.to_owned(),
+            description: Some("Kept by SyncBridge: `archived` where the item's row is gone.".to_owned()),
+            facet: Facet::Text {
+                max_length: SINGLE_LINE_MAX,
+            },
+            indexed: true,
+            unique: false,
+            hidden: false,
+        });
+        self
     }
 }
 

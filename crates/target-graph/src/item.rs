@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value as Json;
-use syncbridge_domain::mapping::{Mapping, SYNC_KEY_COLUMN};
+use syncbridge_domain::mapping::{Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemId};
 use syncbridge_domain::version::Version;
 
@@ -16,7 +16,7 @@ use crate::transport::HttpResponse;
 pub(crate) struct Shape {
     /// Internal names of the mapped columns.
     pub(crate) mapped: BTreeSet<String>,
-    /// Mapped columns and the sync key: what is kept of an answer, and what is asked for.
+    /// Mapped columns, the sync key and the mark of archived items: what is kept of an answer, and what is asked for.
     pub(crate) kept: BTreeSet<String>,
     /// Every internal name the list has, the sync key taken for granted.
     pub(crate) known: BTreeSet<String>,
@@ -30,6 +30,10 @@ impl Shape {
         let hidden: BTreeSet<&String> = columns.iter().filter(|c| c.hidden).map(|c| &c.name).collect();
         let mut kept = mapped.clone();
         kept.insert(SYNC_KEY_COLUMN.to_owned());
+        // Only lists of definitions that archive have it.
+        if columns.iter().any(|column| column.name == STATE_COLUMN) {
+            kept.insert(STATE_COLUMN.to_owned());
+        }
         Self {
             // The sync key is hidden, and whether hidden columns are told is weakly evidenced; a list without
             // it refuses the first create by name.

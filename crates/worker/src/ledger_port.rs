@@ -1,8 +1,10 @@
 //! The engine's ledger port over the meta-store.
 
+use std::time::Duration;
+
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
-use syncbridge_domain::feed::Cursor;
+use syncbridge_domain::feed::{Cursor, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
@@ -133,6 +135,30 @@ impl Ledger for LedgerPort {
             })
             .collect();
         Ok(self.memory.record_conflicts(fence, run, &conflicts).await?)
+    }
+
+    async fn requeue_approved(&self, fence: Fence) -> PortResult<u64> {
+        Ok(self.memory.requeue_approved(fence).await?)
+    }
+
+    async fn stale_rows(&self, layout: LayoutStamp, hash_key: u16) -> PortResult<u64> {
+        Ok(self.memory.stale_rows(layout, hash_key).await?)
+    }
+
+    async fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> PortResult<u64> {
+        Ok(self.memory.owned_elsewhere(items).await?)
+    }
+
+    async fn sweep_due(&self, every: Duration) -> PortResult<bool> {
+        Ok(self.memory.sweep_due(every).await?)
+    }
+
+    async fn swept(&self, fence: Fence, run: RunId, mark: Mark) -> PortResult<()> {
+        Ok(self.memory.swept(fence, run, mark).await?)
+    }
+
+    async fn deleted_within(&self, window: Duration) -> PortResult<u64> {
+        Ok(self.memory.deleted_within(window).await?)
     }
 
     async fn cursor(&self) -> PortResult<Cursor> {

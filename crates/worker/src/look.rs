@@ -72,6 +72,8 @@ pub struct ListWish<'a> {
     pub known: Option<String>,
     /// Whether the site's time zone is to be found out, for the mapping's date columns.
     pub learn_time_zone: bool,
+    /// Whether items whose row is gone are marked, for which the list needs a column.
+    pub archives: bool,
 }
 
 /// What provisioning would do, or did.
@@ -175,6 +177,11 @@ pub async fn provision(
 
 fn desired(wish: &ListWish<'_>) -> DesiredList {
     let list = DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping);
+    let list = if wish.archives {
+        list.marking_archived()
+    } else {
+        list
+    };
     DesiredList {
         known_id: wish.known.clone(),
         ..list

@@ -216,7 +216,7 @@ async fn rows_that_are_back_before_anybody_let_them_go_leave_no_trace() {
 async fn deletes_up_to_the_allowance_pass_and_one_more_holds_all_of_them() {
     let world = World::new().await;
     world.sql(&table(200)).await;
-    let guards = json!({"deletes": {"count": 10, "share": 0.0}});
+    let guards = json!({"deletes": {"count": 10, "share": 0.0, "window": "off"}});
     world
         .apply(&world.definition(
             "t",

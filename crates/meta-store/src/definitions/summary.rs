@@ -26,6 +26,8 @@ pub struct Summary {
     pub unsettled: u64,
     /// Its newest run.
     pub last_run: Option<LastRun>,
+    /// When everything was last compared.
+    pub last_sweep: Option<DateTime<Utc>>,
 }
 
 /// The newest run of a definition.
@@ -53,12 +55,13 @@ pub async fn summaries(connection: &mut PgConnection, workspace: WorkspaceId) ->
                 (SELECT count(*) FROM dirty x WHERE x.definition_id = d.definition_id),
                 (SELECT count(*) FROM quarantine q WHERE q.definition_id = d.definition_id AND q.ignored_at IS NULL),
                 (SELECT count(*) FROM effects e WHERE e.definition_id = d.definition_id),
-                r.run_id, r.state, r.created_at, r.ended_at
+                r.run_id, r.state, r.created_at, r.ended_at,
+                (SELECT s.completed_at FROM sweeps s WHERE s.definition_id = d.definition_id)
          FROM definitions d
          LEFT JOIN LATERAL (SELECT run_id, state, created_at, ended_at FROM runs
                             WHERE runs.definition_id = d.definition_id
                             ORDER BY created_at DESC LIMIT 1) r ON true
-         WHERE d.workspace_id = $1 ORDER BY d.name",
+         WHERE d.workspace_id = $1 AND d.deleted_at IS NULL ORDER BY d.name",
     )
     .bind(workspace.uuid())
     .fetch_all(connection)
@@ -84,5 +87,6 @@ fn read_summary(row: &PgRow) -> Result<Summary> {
         quarantined: count(15)?,
         unsettled: count(16)?,
         last_run,
+        last_sweep: row.try_get(21)?,
     })
 }

@@ -1,8 +1,10 @@
 //! How far the source feed was durably taken over.
 
-use sqlx::PgConnection;
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
+use sqlx::{PgConnection, Row as _};
 use syncbridge_domain::feed::Cursor;
+use syncbridge_domain::ids::DefinitionId;
 
 use super::DefinitionStore;
 use crate::error::Result;
@@ -35,4 +37,37 @@ impl DefinitionStore {
         .await?;
         Ok(())
     }
+}
+
+/// How far a definition's source feed was taken over, for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// The cursor; the very beginning where none was stored.
+    pub cursor: Cursor,
+    /// When it last moved.
+    pub moved: Option<DateTime<Utc>>,
+    /// When everything was last compared.
+    pub swept: Option<DateTime<Utc>>,
+}
+
+/// Where a definition's source feed stands.
+///
+/// # Errors
+/// As any statement.
+pub async fn position(connection: &mut PgConnection, definition: DefinitionId) -> Result<Position> {
+    let row = sqlx::query(
+        "SELECT c.state, c.updated_at, s.completed_at
+         FROM (SELECT $1::uuid AS id) d
+         LEFT JOIN cursors c ON c.definition_id = d.id AND c.feed = 'source'
+         LEFT JOIN sweeps s ON s.definition_id = d.id",
+    )
+    .bind(definition.uuid())
+    .fetch_one(connection)
+    .await?;
+    let state: Option<Json<Cursor>> = row.try_get(0)?;
+    Ok(Position {
+        cursor: state.map(|state| state.0).unwrap_or_default(),
+        moved: row.try_get(1)?,
+        swept: row.try_get(2)?,
+    })
 }

@@ -35,10 +35,12 @@ mod quarantine;
 mod quarantine_care;
 mod reads;
 mod settle;
+mod sweeps;
 mod unsettled;
 mod values;
 
 pub use conflicts::OverriddenEdit;
+pub use cursor::{Position, position};
 pub use history::{HistoryEntry, history};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{

@@ -13,6 +13,11 @@ pub(crate) async fn apply(settings: &Settings, files: &Files) -> anyhow::Result<
     let operations = settings.operations().await?;
     let applied = operations.apply(&Settings::actor(), &given).await?;
     output::show(settings.output, &applied, || table(&applied))?;
+    for one in &applied {
+        for warning in &one.warnings {
+            eprintln!("warning: {} `{}`: {warning}", one.kind, one.name);
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -123,13 +123,18 @@ fn definitions(all: &[Shown]) -> String {
                     (Some(state), Some(at)) => format!("{state} {}", output::ago(at, now)),
                     _ => "never".to_owned(),
                 },
+                status
+                    .last_sweep
+                    .map_or_else(|| "never".to_owned(), |at| output::ago(at, now)),
             ],
             None => Default::default(),
         });
         row
     });
     output::table(
-        &["name", "table", "list", "items", "waiting", "refused", "last run"],
+        &[
+            "name", "table", "list", "items", "waiting", "refused", "last run", "compared",
+        ],
         rows,
     )
 }

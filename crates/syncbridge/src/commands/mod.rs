@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod cursor;
 mod delete;
 mod dev;
 mod dev_demo;
@@ -18,7 +19,7 @@ mod verdict;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Cli, Command, LedgerCommand};
+use crate::cli::{Cli, Command, CursorCommand, LedgerCommand};
 use crate::exit::Exit;
 
 pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -36,6 +37,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Delete(args) => delete::delete(&settings, &args).await,
         Command::Runs(args) => runs::runs(&settings, &args).await,
         Command::Ledger(LedgerCommand::Show { name, key }) => ledger::show(&settings, &name, &key).await,
+        Command::Cursor(CursorCommand::Show(named)) => cursor::show(&settings, &named.name).await,
+        Command::Cursor(CursorCommand::Reset(named)) => cursor::reset(&settings, &named.name).await,
         Command::Quarantine(command) => quarantine::quarantine(&settings, &command).await,
         Command::Migrate => migrate::migrate(&settings).await,
         Command::Dev(args) => dev::dev(&settings, &args).await,

@@ -56,6 +56,7 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
         allow_deletes: args.allow_deletes,
         reset_cursor: args.reset_cursor,
         approve_unagreed: args.approve,
+        retire: None,
     };
     let report = once(
         &operations,

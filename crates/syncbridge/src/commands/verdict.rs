@@ -24,6 +24,7 @@ pub(crate) fn push(report: &RunReport) -> String {
     let mut also = Vec::new();
     for (count, what) in [
         (counters.adopted, "adopted"),
+        (counters.archived, "archived"),
         (counters.recovered, "open writes of earlier runs settled"),
         (
             counters.overridden,
