@@ -111,7 +111,9 @@ impl GraphSim {
     /// `host:port`.
     #[must_use]
     pub fn address(&self) -> &str {
-        self.base.split_once("://").map_or(self.base.as_str(), |(_, address)| address)
+        self.base
+            .split_once("://")
+            .map_or(self.base.as_str(), |(_, address)| address)
     }
 
     /// Process id, for tests that kill or freeze it.
@@ -195,7 +197,11 @@ impl SimOptions {
                 .flat_map(|site| ["--site".to_owned(), site.clone()]),
         );
         if let Some(folder) = &self.tls_folder {
-            words.extend(["--tls".to_owned(), "--tls-folder".to_owned(), folder.display().to_string()]);
+            words.extend([
+                "--tls".to_owned(),
+                "--tls-folder".to_owned(),
+                folder.display().to_string(),
+            ]);
         }
         words.extend(self.extra.iter().cloned());
         words

@@ -46,6 +46,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
         policies: Policies::default(),
         limits: Limits::default(),
         lane: Lane::Scheduled,
+        range: syncbridge_domain::verification::KeyRange::default(),
         options: RunOptions::default(),
     }
 }

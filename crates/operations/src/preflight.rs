@@ -80,6 +80,7 @@ impl Operations {
             name,
             kind: RunKind::Plan,
             options: RunOptions::default(),
+            range: crate::run::KeyTexts::default(),
             progress,
             cancel,
         };

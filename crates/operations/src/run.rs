@@ -13,12 +13,14 @@ use syncbridge_domain::run::{
     Progress, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
 };
 use syncbridge_domain::table::TableShape;
+use syncbridge_domain::verification::KeyRange;
 use syncbridge_manifest::SyncDefinitionSpec;
 use syncbridge_meta_store::{PgConnection, audit, definitions, hash_keys, runs};
 use uuid::Uuid;
 
 use crate::Operations;
 use crate::actor::Actor;
+use crate::addressed::key_of;
 use crate::definition;
 use crate::error::Result;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
@@ -34,10 +36,32 @@ pub struct RunOrder<'a> {
     pub kind: RunKind,
     /// What was asked beyond the definition.
     pub options: RunOptions,
+    /// Which rows a verification looks at; both ends open where nothing is said.
+    pub range: KeyTexts,
     /// Who wants to know how far it is.
     pub progress: &'a dyn Progress,
     /// Set by whoever wants it to stop.
     pub cancel: Arc<AtomicBool>,
+}
+
+/// Ends of a key range as people write them: the values of the key columns in their order.
+#[derive(Clone, Debug, Default)]
+pub struct KeyTexts {
+    /// The first key; open where absent.
+    pub from: Option<Vec<String>>,
+    /// The last key; open where absent.
+    pub to: Option<Vec<String>>,
+}
+
+impl KeyTexts {
+    fn keys(&self, mapping: &Mapping) -> Result<KeyRange> {
+        let key =
+            |texts: &Option<Vec<String>>| texts.as_ref().map(|texts| key_of(mapping, texts)).transpose();
+        Ok(KeyRange {
+            from: key(&self.from)?,
+            to: key(&self.to)?,
+        })
+    }
 }
 
 /// What came of it.
@@ -97,7 +121,7 @@ impl Operations {
     pub async fn run(&self, actor: &Actor, order: RunOrder<'_>) -> Result<RunReport> {
         let mut connection = self.store.acquire().await?;
         let mut prepared = self.prepare(&mut connection, order.name).await?;
-        if prepared.spec.paused && order.kind == RunKind::Push {
+        if prepared.spec.paused && order.kind.writes() {
             return Err(paused(order.name).into());
         }
         let mut provisioned = None;
@@ -233,9 +257,10 @@ impl Operations {
             limits: prepared.spec.limits,
             lane: match order.kind {
                 RunKind::Push => Lane::Interactive,
-                RunKind::Verify | RunKind::Plan => Lane::Verification,
+                RunKind::Verify | RunKind::Plan | RunKind::Repair => Lane::Verification,
             },
             options: order.options,
+            range: order.range.keys(&prepared.mapping)?,
         };
         let mut tx = self.store.begin().await?;
         let hash_key = hash_keys::get_or_create(&mut tx, &self.ring, self.workspace, actor.name()).await?;

@@ -37,6 +37,7 @@ mod reads;
 mod settle;
 mod unsettled;
 mod values;
+mod verifications;
 
 pub use conflicts::OverriddenEdit;
 pub use history::{HistoryEntry, history};
@@ -46,6 +47,7 @@ pub use quarantine_care::{
     retry_quarantined, summarize_quarantine,
 };
 pub use settle::{Settlement, Verdict};
+pub use verifications::{DIFFERENCES_STORED, StoredDifference, VerificationRecord, newest_verification};
 
 /// Rows in one statement.
 pub(crate) const BATCH: usize = 2_000;
