@@ -30,4 +30,5 @@ pub mod run;
 pub mod site_zone;
 pub mod table;
 pub mod type_matrix;
+pub mod verification;
 pub mod version;

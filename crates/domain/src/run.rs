@@ -9,6 +9,9 @@ use crate::ids::{DefinitionId, RunId, WorkspaceId};
 use crate::mapping::Mapping;
 use crate::policy::Policies;
 use crate::quota::{Lane, Spending};
+use crate::verification::KeyRange;
+
+pub use crate::verification::{Difference, Verification};
 
 /// Version of the [`RunSpec`] document; a worker that does not know it hands the job back.
 pub const SPEC_SCHEMA: u16 = 1;
@@ -23,9 +26,20 @@ pub enum RunKind {
     Verify,
     /// Says what a push would do and writes nothing.
     Plan,
+    /// Compares both sides and writes the items that differ.
+    Repair,
 }
 
 impl RunKind {
+    /// Every kind there is today.
+    pub const ALL: [RunKind; 4] = [RunKind::Push, RunKind::Verify, RunKind::Plan, RunKind::Repair];
+
+    /// Whether it changes the list, and so needs the writer lease.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        matches!(self, RunKind::Push | RunKind::Repair)
+    }
+
     /// The name stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -33,6 +47,7 @@ impl RunKind {
             RunKind::Push => "push",
             RunKind::Verify => "verify",
             RunKind::Plan => "plan",
+            RunKind::Repair => "repair",
         }
     }
 }
@@ -138,6 +153,13 @@ pub struct Limits {
     pub batch_writes: u32,
     /// Batches in flight.
     pub batches_in_flight: u32,
+    /// Items a verification reads at once. A page costs two resource units however many items it holds.
+    #[serde(default = "default_verify_page_items")]
+    pub verify_page_items: u32,
+}
+
+fn default_verify_page_items() -> u32 {
+    2_000
 }
 
 impl Default for Limits {
@@ -146,6 +168,7 @@ impl Default for Limits {
             page_rows: 2_000,
             batch_writes: 20,
             batches_in_flight: 20,
+            verify_page_items: default_verify_page_items(),
         }
     }
 }
@@ -164,6 +187,9 @@ pub struct RunOptions {
     /// Take leave of every item, as if all rows were gone: the last run of a definition.
     #[serde(default)]
     pub retire: Option<Retire>,
+    /// Go on with the newest verification that was interrupted instead of beginning a new one.
+    #[serde(default)]
+    pub resume: bool,
 }
 
 /// How a definition takes leave of its items.
@@ -210,6 +236,9 @@ pub struct RunSpec {
     /// The list was made for this run: nothing of ours can be in it yet.
     #[serde(default)]
     pub list_is_new: bool,
+    /// Which rows a verification looks at. Never stored and never sent with a job: keys are values.
+    #[serde(skip)]
+    pub range: KeyRange,
 }
 
 /// Counters of a run; they only rise.
@@ -259,60 +288,6 @@ pub struct RunOutcome {
     pub notices: Vec<String>,
     /// When it ended.
     pub ended: DateTime<Utc>,
-}
-
-/// What comparing both sides found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
-pub struct Verification {
-    /// Rows of the source.
-    pub rows: u64,
-    /// Items of the list that carry a sync key of this definition.
-    pub items: u64,
-    /// Items whose every mapped cell equals the row's.
-    pub equal: u64,
-    /// Items with at least one unequal cell.
-    pub differing: u64,
-    /// Rows without an item.
-    pub missing: u64,
-    /// Items without a row.
-    pub orphans: u64,
-    /// Items whose row is gone and which the delete policy left standing.
-    pub kept: u64,
-    /// Items beyond the first of one identity.
-    pub duplicates: u64,
-    /// Items without a sync key: people's own, left alone.
-    pub foreign: u64,
-    /// Rows among the missing and differing that are in quarantine, and so accounted for.
-    pub explained: u64,
-    /// The first differences found, without values.
-    pub examples: Vec<Difference>,
-}
-
-impl Verification {
-    /// Whether both sides are equal but for what is accounted for.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.differing + self.missing + self.orphans + self.duplicates <= self.explained
-    }
-
-    /// Whether both sides are equal without any exemption.
-    #[must_use]
-    pub fn is_equal(&self) -> bool {
-        self.differing + self.missing + self.orphans + self.duplicates == 0
-    }
-}
-
-/// One difference between the sides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Difference {
-    /// What kind: `missing`, `orphan`, `differing`, `duplicate`.
-    pub kind: String,
-    /// Identity, in hexadecimal.
-    pub identity: String,
-    /// The item, where there is one.
-    pub item: Option<String>,
-    /// Columns that differ.
-    pub columns: Vec<String>,
 }
 
 /// What a push would do.
@@ -379,9 +354,23 @@ pub enum Step {
     },
     /// Applying changed rows.
     Applying,
+    /// What a verification is going to cost, before anything is asked.
+    Forecast {
+        /// About how many items; 0 unknown.
+        items: u64,
+        /// About how many pages of the list are still to be read, at two resource units each.
+        pages: u64,
+        /// Pages that an interrupted verification had read already.
+        resumed: u64,
+    },
     /// Comparing both sides.
     Verifying {
         /// About how many rows; 0 unknown.
+        rows: u64,
+    },
+    /// Writing the items that were found to differ.
+    Repairing {
+        /// How many rows are looked at again.
         rows: u64,
     },
 }

@@ -164,7 +164,7 @@ impl<W: World> Session<'_, W> {
         )
     }
 
-    fn attempt(
+    pub(crate) fn attempt(
         &self,
         work: &Work,
         kind: EffectKind,

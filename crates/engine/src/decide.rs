@@ -29,6 +29,10 @@ impl<W: World> Session<'_, W> {
     /// What to do about this row with what is known now.
     pub(crate) async fn decide(&mut self, mut work: Work) -> PortResult<(Work, Intent)> {
         self.take_over_armed_create(&mut work);
+        // A repair is about what people did to the item, which the ledger cannot tell.
+        if self.repairs() && work.target == Presence::Unseen && work.base.is_some() {
+            return Ok((work, Intent::Look));
+        }
         let agreed = match &work.base {
             Some(row) => self.agreed(&row.clone()).await?,
             None => Agreed::unknown(self.spec.mapping.fields.len()),
@@ -171,6 +175,13 @@ impl<W: World> Session<'_, W> {
                 }
             }
         }
+        if self.repairs() {
+            for field in &mut decision.fields {
+                if *field == FieldDecision::ForeignReported {
+                    *field = FieldDecision::ConflictToTarget;
+                }
+            }
+        }
         decision
     }
 
@@ -191,6 +202,11 @@ impl<W: World> Session<'_, W> {
                 None,
                 many(work),
             )))),
+            RowDecision::ForeignDeleteReported
+                if self.repairs() && work.target == Presence::None && work.source.one().is_some() =>
+            {
+                Ok(self.create(work))
+            }
             RowDecision::ForeignDeleteReported | RowDecision::RestoreReported => {
                 self.notice(format!(
                     "the item of row {} was deleted or restored by a person; it follows the row's next change",

@@ -24,7 +24,8 @@ pub(crate) enum Compared {
 impl<W: World> Session<'_, W> {
     /// Compares the whole table with the ledger and makes what differs dirty.
     pub(crate) async fn full_scan(&mut self) -> PortResult<()> {
-        let (mut spill, mark) = self.spill_source().await?;
+        let rows = self.ports.source.estimate().await?;
+        let (mut spill, mark) = self.spill_source(rows).await?;
         for bucket in 0..(1usize << spill.bucket_bits()) {
             self.check()?;
             let compared = self.compare_bucket(&mut spill, bucket).await?;
@@ -56,23 +57,30 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    /// Reads the whole source into buckets. The mark is that of the first page: an absence found later is at
-    /// least as new.
-    pub(crate) async fn spill_source(&mut self) -> PortResult<(<W::Scratch as Scratch>::Spill, Mark)> {
-        let rows = self.ports.source.estimate().await?;
+    /// Reads the whole source, or the range that was asked for, into buckets for about `rows` rows. The mark is
+    /// that of the first page: an absence found later is at least as new.
+    pub(crate) async fn spill_source(
+        &mut self,
+        rows: u64,
+    ) -> PortResult<(<W::Scratch as Scratch>::Spill, Mark)> {
         self.ports.progress.step(Step::Reading { rows });
         let mut spill = self.ports.scratch.spill(rows)?;
         let source = self.ports.source;
         let page_rows = self.spec.limits.page_rows;
         self.check()?;
-        let mut page = source.page_by_key(None, page_rows).await?;
+        let range = &self.spec.range;
+        let read = async |after: Option<&Key>| match range.is_everything() {
+            true => source.page_by_key(after, page_rows).await,
+            false => source.page_in_range(range, after, page_rows).await,
+        };
+        let mut page = read(None).await?;
         let first = page.mark;
         let mut after: Option<Key> = None;
         while let Some(last) = page.rows.last() {
             moved_on(after.as_ref(), &last.key)?;
             let position = last.key.clone();
             // The server reads the next page while this one is hashed and put away.
-            let next = source.page_by_key(Some(&position), page_rows);
+            let next = read(Some(&position));
             let put = self.spill_page(&mut spill, page);
             let (next, put) = futures_util::future::join(next, put).await;
             put?;

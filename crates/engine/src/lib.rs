@@ -1,4 +1,4 @@
-//! The algorithm: push, verify and plan, generic over ports. No SQL, no HTTP, no wall clock, no randomness of
+//! The algorithm: push, verify, repair and plan, generic over ports. No SQL, no HTTP, no wall clock, no randomness of
 //! its own, no tasks: a run is one future, so that it can be replayed from a seed and dropped at any await
 //! point.
 //!
@@ -28,10 +28,12 @@ mod guard;
 mod note;
 mod plan;
 mod recover;
+mod repair;
 mod retire;
 mod sending;
 mod session;
 mod verify;
+mod verify_cells;
 mod watermark;
 mod work;
 

@@ -20,7 +20,8 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn plan(&mut self) -> PortResult<Prediction> {
         let mut prediction = Prediction::default();
         let mut refusals = Refusals::new();
-        let (mut spill, _) = self.spill_source().await?;
+        let rows = self.ports.source.estimate().await?;
+        let (mut spill, _) = self.spill_source(rows).await?;
         prediction.rows = self.counters.read;
         for bucket in 0..(1usize << spill.bucket_bits()) {
             self.check()?;

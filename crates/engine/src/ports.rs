@@ -17,8 +17,12 @@ use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::quota::{Spending, WhyTag};
-use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, TaggedWrite};
+use syncbridge_domain::receipt::{Fields, ItemId, ItemPage, ItemRead, Lookup, Receipt, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::verification::{
+    KeyRange, SeenItem, VerificationFrom, VerificationStart, VerificationStep,
+};
+use syncbridge_domain::version::Version;
 
 pub use syncbridge_domain::run::{Progress, Step};
 
@@ -64,6 +68,15 @@ pub trait Source: Send + Sync {
         after: Option<&Key>,
         limit: u32,
     ) -> impl Future<Output = PortResult<SourcePage>> + Send;
+    /// Rows of a range in key order, behind `after` where that is given, at most `limit`.
+    fn page_in_range(
+        &self,
+        range: &KeyRange,
+        after: Option<&Key>,
+        limit: u32,
+    ) -> impl Future<Output = PortResult<SourcePage>> + Send;
+    /// Which of these keys lie in a range by the source's own order, whether there are such rows or not.
+    fn in_range(&self, range: &KeyRange, keys: &[Key]) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
     /// Rows behind `after` in (watermark, key) order, NULL watermarks left out; `None` begins at the smallest.
     fn page_by_watermark(
         &self,
@@ -98,8 +111,36 @@ pub trait Target: Send + Sync {
     fn read(&self, items: &[ItemId], why: WhyTag) -> impl Future<Output = Vec<ItemRead>> + Send;
     /// One page of the whole list, in the list's own order, sync keys included.
     fn page(&self, next: Option<&str>, why: WhyTag) -> impl Future<Output = PortResult<ItemPage>> + Send;
+    /// Mapped columns that answers cannot be trusted to show any more: gone from the list, or hidden, since it
+    /// was opened. To be asked after the answer in question.
+    fn dropped_columns(&self) -> impl Future<Output = PortResult<Vec<String>>> + Send;
+    /// Everything that people can put on these items, mapped or not. One answer an item, in order; `None`: it
+    /// is not there any more.
+    fn whole(
+        &self,
+        items: &[ItemId],
+        why: WhyTag,
+    ) -> impl Future<Output = PortResult<Vec<Option<WholeItem>>>> + Send;
     /// What was spent since the target was opened.
     fn spending(&self) -> Spending;
+}
+
+/// An item with everything on it that a person may have put there.
+#[derive(Clone, PartialEq)]
+pub struct WholeItem {
+    /// How new it is.
+    pub version: Version,
+    /// Files hang on it.
+    pub attachments: bool,
+    /// Values of all columns that people see and can write.
+    pub values: Fields,
+}
+
+impl std::fmt::Debug for WholeItem {
+    // Values never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WholeItem({}, {} values)", self.version, self.values.len())
+    }
 }
 
 /// What becomes of a write once its receipt is in. One settlement, one transaction with its neighbours.
@@ -122,6 +163,9 @@ pub struct Settlement {
 pub enum Verdict {
     /// Applied: the ledger takes this row (tombstones included), the effect closes, any quarantine entry goes.
     Applied(Box<LedgerRow>),
+    /// An item that the ledger does not link to the row was deleted: the effect closes as applied, the ledger
+    /// stays as it is.
+    Removed,
     /// Certainly not applied, and not to be tried again now: the effect closes, the row goes to quarantine.
     Quarantined(Box<NewQuarantine>),
     /// Certainly not applied; the effect closes and the row is looked at again (it stays dirty).
@@ -226,8 +270,6 @@ pub trait Ledger: Send + Sync {
     /// How many live rows hold hashes that cannot be read in this layout, or under this hash key; rows in
     /// quarantine wait for a person and are left out.
     fn stale_rows(&self, layout: LayoutStamp, hash_key: u16) -> impl Future<Output = PortResult<u64>> + Send;
-    /// How many of these items belong to a row of another definition.
-    fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> impl Future<Output = PortResult<u64>> + Send;
     /// Whether the last full comparison ended so long ago, or there never was one; by the memory's own clock.
     fn sweep_due(&self, every: Duration) -> impl Future<Output = PortResult<bool>> + Send;
     /// Records that everything was compared as of this mark, and lets tombstones go that every feed is past.
@@ -238,6 +280,27 @@ pub trait Ledger: Send + Sync {
     fn cursor(&self) -> impl Future<Output = PortResult<Cursor>> + Send;
     /// The generation of source marks.
     fn generation(&self) -> impl Future<Output = PortResult<u32>> + Send;
+    /// Which of these items (by guid) another definition owns, in the order asked.
+    fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
+    /// Begins a verification, or takes over the newest interrupted one with the same fingerprint. Needs no
+    /// lease: nothing of the agreement is touched.
+    fn begin_verification(
+        &self,
+        start: &VerificationStart,
+    ) -> impl Future<Output = PortResult<VerificationFrom>> + Send;
+    /// Keeps a verification's progress and differences; fails with `verify.taken_over` where another run went on
+    /// with it.
+    fn keep_verification(
+        &self,
+        run: RunId,
+        step: &VerificationStep,
+    ) -> impl Future<Output = PortResult<()>> + Send;
+    /// The items of a page that was kept.
+    fn verified_page(
+        &self,
+        run: RunId,
+        number: u64,
+    ) -> impl Future<Output = PortResult<Vec<SeenItem>>> + Send;
 }
 
 /// An edit in the list that lost against the source.

@@ -270,6 +270,10 @@ impl<W: World> Session<'_, W> {
         request_id: Option<String>,
     ) -> Option<Settlement> {
         let row = match attempt.effect.kind {
+            EffectKind::DeleteItem if is_a_copy(attempt) => {
+                self.counters.deleted += 1;
+                return Some(settlement(attempt, Verdict::Removed, request_id));
+            }
             EffectKind::DeleteItem => {
                 self.counters.deleted += 1;
                 self.tombstone(attempt)?
@@ -641,7 +645,7 @@ fn about_sync_key(failure: &Failure) -> bool {
 pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option<String>) -> Settlement {
     let clears_dirty = match verdict {
         Verdict::Applied(_) | Verdict::Quarantined(_) => attempt.work.dirty,
-        Verdict::Released | Verdict::Armed => None,
+        Verdict::Removed | Verdict::Released | Verdict::Armed => None,
     };
     Settlement {
         effect: attempt.effect.id,
@@ -666,6 +670,14 @@ fn stop(attempt: Attempt, failure: Failure) -> Next {
         Next::Leave(Box::new(attempt.work), Some(failure))
     } else {
         Next::Stop(release(&attempt), Box::new(attempt.work), failure)
+    }
+}
+
+/// Whether a write is about another item than the one that the ledger links to the row.
+fn is_a_copy(attempt: &Attempt) -> bool {
+    match (&attempt.work.base, &attempt.effect.item) {
+        (Some(base), Some(item)) => base.version.guid != item.before.guid,
+        _ => false,
     }
 }
 

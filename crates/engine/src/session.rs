@@ -12,7 +12,7 @@ use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::row::Cell;
-use syncbridge_domain::run::{Counters, RunSpec};
+use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
 
@@ -61,6 +61,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) stale_rows: u64,
     /// Rows in quarantine when the run ended: a run with quarantined rows is never green.
     pub(crate) refused_rows: u64,
+    /// Rows that a repair found different and could not put right.
+    pub(crate) unrepaired: u64,
 }
 
 impl<'a, W: World> Session<'a, W> {
@@ -81,6 +83,7 @@ impl<'a, W: World> Session<'a, W> {
             deletes_left: 0,
             stale_rows: 0,
             refused_rows: 0,
+            unrepaired: 0,
         })
     }
 
@@ -89,6 +92,11 @@ impl<'a, W: World> Session<'a, W> {
             .ledger
             .remember_layout(self.fence(), self.layout, &self.stamps)
             .await
+    }
+
+    /// Whether this run puts items right that people changed, and not only what the source changed.
+    pub(crate) fn repairs(&self) -> bool {
+        self.spec.kind == RunKind::Repair
     }
 
     pub(crate) fn fence(&self) -> Fence {

@@ -184,6 +184,7 @@ impl SyncDefinitionSpec {
                     "pageRows": self.limits.page_rows,
                     "batchWrites": self.limits.batch_writes,
                     "batchesInFlight": self.limits.batches_in_flight,
+                    "verifyPageItems": self.limits.verify_page_items,
                 })),
             ),
             ("paused", Some(json!(self.paused))),
@@ -520,7 +521,8 @@ fn read_namespace(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
 }
 
 fn read_limits(reader: &mut Reader, slot: &Slot<'_>) -> Option<Limits> {
-    let fields = reader.fields(slot, &["pageRows", "batchWrites", "batchesInFlight"])?;
+    let keys = ["pageRows", "batchWrites", "batchesInFlight", "verifyPageItems"];
+    let fields = reader.fields(slot, &keys)?;
     let default = Limits::default();
     let mut read = |key: &str, default: u32, max: u64| match fields.get(key) {
         Some(slot) => reader
@@ -531,7 +533,9 @@ fn read_limits(reader: &mut Reader, slot: &Slot<'_>) -> Option<Limits> {
     let page_rows = read("pageRows", default.page_rows, 20_000);
     let batch_writes = read("batchWrites", default.batch_writes, 20);
     let batches_in_flight = read("batchesInFlight", default.batches_in_flight, 64);
+    let verify_page_items = read("verifyPageItems", default.verify_page_items, 5_000);
     Some(Limits {
+        verify_page_items: verify_page_items?,
         page_rows: page_rows?,
         batch_writes: batch_writes?,
         batches_in_flight: batches_in_flight?,

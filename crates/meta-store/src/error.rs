@@ -128,6 +128,9 @@ pub enum Error {
     /// Another write of the subject is open.
     #[error("another write of the same row or item is open; nothing was written")]
     SubjectBusy,
+    /// A verification is driven by another run by now.
+    #[error("another run went on with this verification, or it was removed")]
+    TakenOver,
     /// Something stored does not read back.
     #[error("stored {what} is damaged")]
     Damaged {
@@ -276,6 +279,11 @@ impl Error {
                 Outage,
                 "ledger.effect_unknown",
                 "run again; open writes are looked at anew",
+            ),
+            Error::TakenOver => (
+                List,
+                "verify.taken_over",
+                "wait for the other run, or verify again",
             ),
             Error::SubjectBusy => (
                 Outage,

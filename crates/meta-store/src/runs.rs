@@ -247,12 +247,11 @@ pub async fn add_event(
 
 fn read(row: &PgRow) -> Result<Run> {
     let kind: &str = row.try_get(3)?;
-    let kinds = [RunKind::Push, RunKind::Verify, RunKind::Plan];
     Ok(Run {
         id: RunId::from_uuid(row.try_get(0)?),
         workspace: WorkspaceId::from_uuid(row.try_get(1)?),
         definition: DefinitionId::from_uuid(row.try_get(2)?),
-        kind: kinds
+        kind: RunKind::ALL
             .into_iter()
             .find(|known| known.name() == kind)
             .ok_or(Error::Damaged { what: "run kind" })?,

@@ -47,6 +47,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
         policies: Policies::default(),
         limits: Limits::default(),
         lane: Lane::Scheduled,
+        range: syncbridge_domain::verification::KeyRange::default(),
         options: RunOptions::default(),
         list_is_new: false,
     }

@@ -91,7 +91,8 @@ impl Addressed {
     }
 }
 
-fn key_of(mapping: &Mapping, given: &[String]) -> Result<Key> {
+/// The key with these values of its columns.
+pub(crate) fn key_of(mapping: &Mapping, given: &[String]) -> Result<Key> {
     let names: Vec<&str> = mapping.key.iter().map(|column| column.name.as_str()).collect();
     let wrong = |cause: String| {
         Failure::new(

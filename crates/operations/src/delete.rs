@@ -15,7 +15,7 @@ use crate::access::secret_places;
 use crate::actor::Actor;
 use crate::definition;
 use crate::error::Result;
-use crate::run::RunOrder;
+use crate::run::{KeyTexts, RunOrder};
 use crate::shelf::{Shelf, unknown};
 
 /// What deleting did.
@@ -136,6 +136,7 @@ impl Operations {
                 retire: farewell.items,
                 ..RunOptions::default()
             },
+            range: KeyTexts::default(),
             progress: farewell.progress,
             cancel: farewell.cancel,
         };

@@ -25,6 +25,7 @@ mod run;
 mod run_list;
 mod shelf;
 mod site_zone;
+mod verify_list;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,9 +47,10 @@ pub use quarantine_edit::{CellChange, QuarantineEdited};
 pub use quarantine_explain::{CellProblem, QuarantineExplained, RowNow};
 pub use quarantine_list::{IgnoredView, QuarantineCause, QuarantineChoice, QuarantineView};
 pub use quarantine_settle::QuarantineSettled;
-pub use run::{RunOrder, RunReport};
+pub use run::{KeyTexts, RunOrder, RunReport};
 pub use run_list::RunView;
 pub use syncbridge_meta_store::Change;
+pub use verify_list::{DifferenceView, DifferencesWanted, VerificationView};
 
 /// Everything the verbs share.
 pub struct Operations {

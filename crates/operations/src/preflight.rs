@@ -16,7 +16,7 @@ use crate::Operations;
 use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::ports::{ConnectionAccess, RowPlace};
-use crate::run::{Prepared, RunOrder};
+use crate::run::{KeyTexts, Prepared, RunOrder};
 
 /// What is known before the first write.
 #[derive(Clone, Debug, Serialize)]
@@ -80,6 +80,7 @@ impl Operations {
             name,
             kind: RunKind::Plan,
             options: RunOptions::default(),
+            range: KeyTexts::default(),
             progress,
             cancel,
         };

@@ -14,12 +14,14 @@ use syncbridge_domain::run::{
     Progress, Retire, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
 };
 use syncbridge_domain::table::TableShape;
+use syncbridge_domain::verification::KeyRange;
 use syncbridge_manifest::SyncDefinitionSpec;
 use syncbridge_meta_store::{PgConnection, audit, definitions, hash_keys, runs};
 use uuid::Uuid;
 
 use crate::Operations;
 use crate::actor::Actor;
+use crate::addressed::key_of;
 use crate::definition;
 use crate::error::Result;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
@@ -35,10 +37,32 @@ pub struct RunOrder<'a> {
     pub kind: RunKind,
     /// What was asked beyond the definition.
     pub options: RunOptions,
+    /// Which rows a verification looks at; both ends open where nothing is said.
+    pub range: KeyTexts,
     /// Who wants to know how far it is.
     pub progress: &'a dyn Progress,
     /// Set by whoever wants it to stop.
     pub cancel: Arc<AtomicBool>,
+}
+
+/// Ends of a key range as people write them: the values of the key columns in their order.
+#[derive(Clone, Debug, Default)]
+pub struct KeyTexts {
+    /// The first key; open where absent.
+    pub from: Option<Vec<String>>,
+    /// The last key; open where absent.
+    pub to: Option<Vec<String>>,
+}
+
+impl KeyTexts {
+    fn keys(&self, mapping: &Mapping) -> Result<KeyRange> {
+        let key =
+            |texts: &Option<Vec<String>>| texts.as_ref().map(|texts| key_of(mapping, texts)).transpose();
+        Ok(KeyRange {
+            from: key(&self.from)?,
+            to: key(&self.to)?,
+        })
+    }
 }
 
 /// What came of it.
@@ -103,7 +127,7 @@ impl Operations {
         let mut prepared = self.prepare(&mut connection, order.name).await?;
         prepared.archives |= order.options.retire == Some(Retire::Archive);
         let retires = order.options.retire.is_some();
-        if prepared.spec.paused && order.kind == RunKind::Push && !retires {
+        if prepared.spec.paused && order.kind.writes() && !retires {
             return Err(paused(order.name).into());
         }
         let mut provisioned = None;
@@ -242,10 +266,11 @@ impl Operations {
             limits: prepared.spec.limits,
             lane: match order.kind {
                 RunKind::Push => Lane::Interactive,
-                RunKind::Verify | RunKind::Plan => Lane::Verification,
+                RunKind::Verify | RunKind::Plan | RunKind::Repair => Lane::Verification,
             },
             options: order.options,
             list_is_new: prepared.list_is_new,
+            range: order.range.keys(&prepared.mapping)?,
         };
         let mut tx = self.store.begin().await?;
         let hash_key =

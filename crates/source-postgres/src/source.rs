@@ -27,6 +27,7 @@ mod check;
 mod edit;
 mod horizon;
 mod keys;
+mod range;
 mod survey;
 
 /// Bytes of cells after which a page ends, however few its rows are. Pages are bounded by rows, cells by

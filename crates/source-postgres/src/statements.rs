@@ -39,6 +39,23 @@ pub(crate) struct WatermarkStatements {
     pub(crate) ceiling_takes_bound: bool,
 }
 
+/// Statements over a range of keys, both ends included.
+#[derive(Debug)]
+pub(crate) struct RangeStatements {
+    /// `$1` limit, `$2…` first key.
+    pub(crate) from: Sql,
+    /// `$1` limit, `$2…` first key, then last key.
+    pub(crate) from_to: Sql,
+    /// `$1` limit, `$2…` last key.
+    pub(crate) to: Sql,
+    /// `$1` limit, `$2…` key of the row before, then last key.
+    pub(crate) next_to: Sql,
+    /// `$1…` one array of texts a key column, then the first key: the ordinals of those that are not before it.
+    pub(crate) not_before: Sql,
+    /// The same with the last key, of those that are not behind it.
+    pub(crate) not_behind: Sql,
+}
+
 /// All statements of one opened table. Pages select the key's texts, the cells, and the watermark if there
 /// is one.
 #[derive(Debug)]
@@ -49,6 +66,7 @@ pub(crate) struct Statements {
     pub(crate) key_next: Sql,
     /// `$1…` one array of texts a key column; selects the ordinal first.
     pub(crate) by_keys: Sql,
+    pub(crate) ranges: RangeStatements,
     /// Whether a row without a complete key exists.
     pub(crate) null_key: Sql,
     /// The planner's view of the whole table.
@@ -82,6 +100,7 @@ impl Statements {
             key_first: writer.page(&Sql::default(), None),
             key_next: writer.page(&writer.behind(None, 2), None),
             by_keys: writer.by_keys(),
+            ranges: writer.ranges(),
             null_key: writer.null_key(),
             count_plan: writer.count_plan(),
             watermark: watermark.map(|column| writer.watermark(column)),
@@ -190,11 +209,65 @@ impl Writer<'_> {
     }
 
     fn greater(&self, sql: &mut Sql, first: Option<&Column>, parameter: usize) {
+        self.compared(sql, first, ") > (", parameter);
+    }
+
+    fn ranges(&self) -> RangeStatements {
+        let behind = 2 + self.key.len();
+        let page = |conditions: &[(&'static str, usize)]| {
+            let mut sql = Sql::new(" WHERE ");
+            sql.list(" AND ", conditions, |sql, (operator, parameter)| {
+                self.compared(sql, None, operator, *parameter);
+            });
+            self.page(&sql, None)
+        };
+        RangeStatements {
+            from: page(&[(") >= (", 2)]),
+            from_to: page(&[(") >= (", 2), (") <= (", behind)]),
+            to: page(&[(") <= (", 2)]),
+            next_to: page(&[(") > (", 2), (") <= (", behind)]),
+            not_before: self.keys_compared(") >= ("),
+            not_behind: self.keys_compared(") <= ("),
+        }
+    }
+
+    /// Which of the keys given compare so with one key. No row takes part: the table only lends its columns, so
+    /// that their collations decide.
+    fn keys_compared(&self, operator: &'static str) -> Sql {
+        let mut sql = Sql::new("SELECT u.at FROM ROWS FROM (");
+        sql.list(", ", 1..=self.key.len(), |sql, number| {
+            sql.text("pg_catalog.unnest($")
+                .number(number as u64)
+                .text("::text[])");
+        });
+        sql.text(") WITH ORDINALITY AS u(");
+        for at in 0..self.key.len() {
+            sql.text("k").number(at as u64).text(", ");
+        }
+        sql.text("at) LEFT JOIN ")
+            .append(&self.relation)
+            .text(" ON false WHERE (");
+        sql.list(", ", self.key.iter().enumerate(), |sql, (at, column)| {
+            sql.text("COALESCE(");
+            key_value(sql, at, column);
+            sql.text(", ");
+            column_of_t(sql, column).text(")");
+        });
+        sql.text(operator);
+        sql.list(", ", self.key.iter().enumerate(), |sql, (at, column)| {
+            sql.parameter(self.key.len() + 1 + at, &column.cast);
+        });
+        sql.text(")");
+        sql
+    }
+
+    /// `([first,] key) OPERATOR ($n, …)`; the operator comes with the brackets around it.
+    fn compared(&self, sql: &mut Sql, first: Option<&Column>, operator: &'static str, parameter: usize) {
         sql.text("(");
         sql.list(", ", first.into_iter().chain(self.key), |sql, column| {
             column_of_t(sql, column);
         });
-        sql.text(") > (");
+        sql.text(operator);
         sql.list(
             ", ",
             first.into_iter().chain(self.key).enumerate(),

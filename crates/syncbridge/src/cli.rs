@@ -5,6 +5,7 @@ pub(crate) mod quarantine;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use syncbridge_domain::verification::DifferenceKind;
 
 use crate::settings::Settings;
 use quarantine::QuarantineCommand;
@@ -50,10 +51,11 @@ pub(crate) enum Command {
     /// Waits for the end. The first run makes the list. Exit code 3: some rows were refused, see `syncbridge
     /// quarantine list`.
     Run(RunArgs),
-    /// Compare table and list cell by cell
+    /// Compare table, ledger and list cell by cell, and put right what differs if asked to
     ///
-    /// Reads both sides in full and writes nothing. Exit code 4: they differ.
-    Verify(Named),
+    /// Reads both sides and writes nothing without --repair. The list is read in pages at two resource units each
+    /// (`limits.verifyPageItems`). Exit code 4: they differ.
+    Verify(VerifyArgs),
     /// Show one document, or all of a kind
     Get(GetArgs),
     /// List all documents of a kind
@@ -129,6 +131,49 @@ pub(crate) struct RunArgs {
     /// Write the table's values where row and item differ and nothing was ever agreed on
     #[arg(long)]
     pub(crate) approve: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    /// Name of the definition
+    pub(crate) name: String,
+    /// Only rows from this key on: the values of the key columns in their order, as PostgreSQL prints them
+    #[arg(long, value_name = "KEY", num_args = 1.., allow_negative_numbers = true)]
+    pub(crate) from: Option<Vec<String>>,
+    /// Only rows up to this key, itself included
+    #[arg(long, value_name = "KEY", num_args = 1.., allow_negative_numbers = true)]
+    pub(crate) to: Option<Vec<String>>,
+    /// Go on behind the last page of the newest verification that was interrupted
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write the items that differ: edited cells, deleted items, surplus copies
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) repair: bool,
+    /// Let so many deletes pass the guard
+    #[arg(long, value_name = "N", requires = "repair")]
+    pub(crate) allow_deletes: Option<u64>,
+    /// List what the newest verification found, and compare nothing
+    #[arg(long, conflicts_with_all = ["from", "to", "resume", "repair"])]
+    pub(crate) list: bool,
+    /// Of this kind only: missing, orphan, differing, duplicate, wrong_list, unreadable
+    #[arg(long, value_name = "KIND", requires = "list", value_parser = difference_kind)]
+    pub(crate) kind: Option<DifferenceKind>,
+    /// Behind this number: the last of the page before
+    #[arg(long, value_name = "NUMBER", requires = "list", default_value_t = 0)]
+    pub(crate) after: u64,
+    /// How many
+    #[arg(long, default_value_t = 50, value_name = "N", requires = "list", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+}
+
+fn difference_kind(text: &str) -> Result<DifferenceKind, String> {
+    DifferenceKind::parse(text).ok_or_else(|| {
+        let all: Vec<&str> = DifferenceKind::ALL
+            .into_iter()
+            .map(DifferenceKind::name)
+            .collect();
+        format!("one of {}", all.join(", "))
+    })
 }
 
 #[derive(Args)]

@@ -59,8 +59,23 @@ fn words(step: &Step) -> (&'static str, u64) {
         Step::FirstCopy { rows } => ("first copy", *rows),
         Step::Reading { rows } => ("looking for changes", *rows),
         Step::Applying => ("applying changes", 0),
+        Step::Forecast { items, .. } => ("comparing", *items),
         Step::Verifying { rows } => ("comparing", *rows),
+        Step::Repairing { rows } => ("putting right", *rows),
     }
+}
+
+/// What a verification will cost. A page takes Graph about a second; whoever has a budget below two resource
+/// units a second waits longer.
+fn forecast(name: &str, items: u64, pages: u64, resumed: u64) -> String {
+    let behind = match resumed {
+        0 => String::new(),
+        pages => format!(", behind {pages} pages that were compared before"),
+    };
+    format!(
+        "{name}: about {items} items in {pages} pages{behind}: about {} RU and {pages} s",
+        2 * pages
+    )
 }
 
 fn style(known: bool) -> Option<ProgressStyle> {
@@ -76,6 +91,19 @@ impl Progress for Shown {
     fn step(&self, step: Step) {
         let (text, rows) = words(&step);
         self.latest().step = text.to_owned();
+        if let Step::Forecast {
+            items,
+            pages,
+            resumed,
+        } = &step
+            && !self.quiet
+        {
+            let said = forecast(&self.name, *items, *pages, *resumed);
+            match &self.bar {
+                Some(bar) => bar.println(said),
+                None => eprintln!("{said}"),
+            }
+        }
         if let Some(bar) = &self.bar {
             if let Some(style) = style(rows > 0) {
                 bar.set_style(style);

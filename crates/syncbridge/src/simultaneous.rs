@@ -9,7 +9,7 @@ use syncbridge_devstack::simulator::{GraphSim, SimOptions};
 use syncbridge_devstack::testing;
 use syncbridge_domain::run::{RunKind, RunOptions, RunState};
 use syncbridge_meta_store::{ConnectOptions, MetaStore};
-use syncbridge_operations::{Actor, Operations, RunOrder, RunReport};
+use syncbridge_operations::{Actor, KeyTexts, Operations, RunOrder, RunReport};
 use syncbridge_secrets::{Keyring, MasterKey};
 use syncbridge_worker::EgressRules;
 
@@ -33,6 +33,7 @@ async fn run(operations: &Operations, kind: RunKind) -> RunReport {
         name: "t",
         kind,
         options: RunOptions::default(),
+        range: KeyTexts::default(),
         progress: &progress,
         cancel,
     };

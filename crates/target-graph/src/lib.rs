@@ -38,6 +38,7 @@ mod token_request;
 mod trace;
 pub mod transport;
 mod wait;
+mod whole;
 
 pub use batch::MAX_PARTS;
 pub use budget::{Account, Budget};
@@ -47,3 +48,4 @@ pub use credentials::{AssertionSource, Credentials, IdentityService, TokenSource
 pub use list_target::{ListSettings, ListTarget};
 pub use reqwest_transport::ReqwestTransport;
 pub use retry::RetryRules;
+pub use whole::WholeItem;

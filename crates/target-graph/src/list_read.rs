@@ -159,7 +159,7 @@ impl<T: Transport> ListTarget<T> {
     }
 
     /// Sends reads in batches, several at once, and repeats what may get better. One result a call, in order.
-    async fn read_parts(&self, calls: Vec<Call>) -> Vec<Result<HttpResponse, Classified>> {
+    pub(crate) async fn read_parts(&self, calls: Vec<Call>) -> Vec<Result<HttpResponse, Classified>> {
         let chunks: Vec<Vec<Call>> = calls.chunks(MAX_PARTS).map(<[Call]>::to_vec).collect();
         let in_flight = self.settings.reads_in_flight.max(1);
         let answered: Vec<Vec<_>> = stream::iter(chunks.into_iter().map(|chunk| self.read_chunk(chunk)))

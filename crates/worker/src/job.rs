@@ -223,7 +223,7 @@ pub async fn run_job(services: &Services, job: Job<'_>) -> Result<RunOutcome, Fa
         .ok()
         .and_then(|credentials| credentials.source.notice(services.clock.now()));
     tracing::info!(run = %spec.run, definition = %spec.definition, kind = spec.kind.name(), "run started");
-    let mut outcome = match execute(services, job).await {
+    let mut outcome = match Box::pin(execute(services, job)).await {
         Ok(outcome) => outcome,
         Err(failure) => before_it_began(&failure, services.clock.now()),
     };
@@ -244,7 +244,7 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
     let spec = job.spec;
     // The lease first: whoever does not get it has cost neither side anything.
     let (driver, heartbeat) = match spec.kind {
-        RunKind::Push => {
+        RunKind::Push | RunKind::Repair => {
             let (held, heartbeat) = lease::take(
                 &services.store,
                 spec.definition,
@@ -309,6 +309,7 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
     let source = SourcePort { table, generation };
     let client = services.graph(&job.graph)?;
     let settings = ListSettings {
+        page_size: spec.limits.verify_page_items,
         lane: spec.lane,
         ..ListSettings::default()
     };

@@ -9,6 +9,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
 use syncbridge_engine::ports::{Ledger, OverriddenEdit, PortResult, Settlement, Verdict};
 use syncbridge_meta_store as store;
 
@@ -25,6 +26,7 @@ fn settlement(settled: &Settlement) -> store::Settlement {
         verdict: match &settled.verdict {
             Verdict::Applied(row) => store::Verdict::Applied(row.clone()),
             Verdict::Quarantined(entry) => store::Verdict::Quarantined(entry.clone()),
+            Verdict::Removed => store::Verdict::Removed,
             Verdict::Released => store::Verdict::Released,
             Verdict::Armed => store::Verdict::Armed,
         },
@@ -145,10 +147,6 @@ impl Ledger for LedgerPort {
         Ok(self.memory.stale_rows(layout, hash_key).await?)
     }
 
-    async fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> PortResult<u64> {
-        Ok(self.memory.owned_elsewhere(items).await?)
-    }
-
     async fn sweep_due(&self, every: Duration) -> PortResult<bool> {
         Ok(self.memory.sweep_due(every).await?)
     }
@@ -167,5 +165,21 @@ impl Ledger for LedgerPort {
 
     async fn generation(&self) -> PortResult<u32> {
         Ok(self.memory.generation().await?)
+    }
+
+    async fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> PortResult<Vec<bool>> {
+        Ok(self.memory.owned_elsewhere(items).await?)
+    }
+
+    async fn begin_verification(&self, start: &VerificationStart) -> PortResult<VerificationFrom> {
+        Ok(self.memory.begin_verification(start).await?)
+    }
+
+    async fn keep_verification(&self, run: RunId, step: &VerificationStep) -> PortResult<()> {
+        Ok(self.memory.keep_verification(run, step).await?)
+    }
+
+    async fn verified_page(&self, run: RunId, number: u64) -> PortResult<Vec<SeenItem>> {
+        Ok(self.memory.verified_page(run, number).await?)
     }
 }

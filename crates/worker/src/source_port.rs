@@ -3,6 +3,7 @@
 use syncbridge_domain::feed::{Horizon, Lsn, Mark};
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::verification::KeyRange;
 use syncbridge_engine::ports::{PortResult, Source, SourcePage, WatermarkPosition};
 use syncbridge_source_postgres as postgres;
 
@@ -43,6 +44,19 @@ impl Source for SourcePort {
 
     async fn page_by_key(&self, after: Option<&Key>, limit: u32) -> PortResult<SourcePage> {
         Ok(self.page(self.table.page_by_key(after, limit).await?))
+    }
+
+    async fn page_in_range(
+        &self,
+        range: &KeyRange,
+        after: Option<&Key>,
+        limit: u32,
+    ) -> PortResult<SourcePage> {
+        Ok(self.page(self.table.page_in_range(range, after, limit).await?))
+    }
+
+    async fn in_range(&self, range: &KeyRange, keys: &[Key]) -> PortResult<Vec<bool>> {
+        self.table.in_range(range, keys).await
     }
 
     async fn page_by_watermark(

@@ -9,7 +9,7 @@ use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, Refusal, TaggedWrite};
 use syncbridge_domain::run::TargetSpec;
-use syncbridge_engine::ports::{PortResult, Target};
+use syncbridge_engine::ports::{PortResult, Target, WholeItem};
 use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, ReqwestTransport};
 use tokio::sync::OnceCell;
 
@@ -76,6 +76,20 @@ impl Target for TargetPort {
 
     async fn page(&self, next: Option<&str>, why: WhyTag) -> PortResult<ItemPage> {
         self.list().await?.page(next, why).await
+    }
+
+    async fn dropped_columns(&self) -> PortResult<Vec<String>> {
+        self.list().await?.dropped_columns().await
+    }
+
+    async fn whole(&self, items: &[ItemId], why: WhyTag) -> PortResult<Vec<Option<WholeItem>>> {
+        let whole = self.list().await?.whole(items, why).await?;
+        let one = |item: syncbridge_target_graph::WholeItem| WholeItem {
+            version: item.version,
+            attachments: item.attachments,
+            values: item.values,
+        };
+        Ok(whole.into_iter().map(|item| item.map(one)).collect())
     }
 
     fn spending(&self) -> Spending {

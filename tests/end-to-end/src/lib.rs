@@ -331,7 +331,10 @@ impl World {
 
     /// Compares both sides; the verification as JSON.
     pub fn verify(&self, name: &str) -> Json {
-        self.command(&["verify", name, "-o", "json"]).json()["outcome"]["verification"].clone()
+        let report = self.command(&["verify", name, "-o", "json"]).json();
+        let found = report["outcome"]["verification"].clone();
+        assert!(!found.is_null(), "the comparison came to no end: {report:#}");
+        found
     }
 
     /// Fails unless both sides are equal without any exemption and hold `rows` rows.
@@ -416,6 +419,20 @@ impl World {
 
     /// Sends something to Graph itself, as another application of the tenant would.
     pub async fn graph_post(&self, path: &str, body: &Json) -> Json {
+        self.graph_send(reqwest::Method::POST, path, body).await
+    }
+
+    /// Changes something in Graph itself, as another application of the tenant would.
+    pub async fn graph_patch(&self, path: &str, body: &Json) -> Json {
+        self.graph_send(reqwest::Method::PATCH, path, body).await
+    }
+
+    /// Deletes something in Graph itself, as another application of the tenant would.
+    pub async fn graph_delete(&self, path: &str) {
+        self.graph_send(reqwest::Method::DELETE, path, &json!({})).await;
+    }
+
+    async fn graph_send(&self, method: reqwest::Method, path: &str, body: &Json) -> Json {
         let token = self
             .http
             .post(format!("{}/{TENANT}/oauth2/v2.0/token", self.sim.base_url()))
@@ -430,7 +447,7 @@ impl World {
         let token: Json = token.json().await.expect("JSON");
         let answer = self
             .http
-            .post(format!("{}/v1.0{path}", self.sim.base_url()))
+            .request(method, format!("{}/v1.0{path}", self.sim.base_url()))
             .bearer_auth(token["access_token"].as_str().expect("a token"))
             .json(body)
             .send()

@@ -29,3 +29,4 @@ mod sign_in;
 mod site_zone;
 mod spine;
 mod types_at_random;
+mod verification;

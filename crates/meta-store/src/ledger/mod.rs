@@ -38,6 +38,7 @@ mod settle;
 mod sweeps;
 mod unsettled;
 mod values;
+mod verifications;
 
 pub use conflicts::OverriddenEdit;
 pub use cursor::{Position, position};
@@ -48,6 +49,7 @@ pub use quarantine_care::{
     retry_quarantined, summarize_quarantine,
 };
 pub use settle::{Settlement, Verdict};
+pub use verifications::{DIFFERENCES_STORED, StoredDifference, VerificationRecord, newest_verification};
 
 /// Rows in one statement.
 pub(crate) const BATCH: usize = 2_000;

@@ -34,6 +34,9 @@ pub struct Settlement {
 pub enum Verdict {
     /// Applied: the ledger takes this row (tombstones included), the effect closes, any quarantine entry goes.
     Applied(Box<LedgerRow>),
+    /// An item that the ledger does not link to the row was deleted: the effect closes as applied, the ledger
+    /// stays as it is.
+    Removed,
     /// Certainly not applied, and not to be tried again now: the effect closes, the row goes to quarantine.
     Quarantined(Box<NewQuarantine>),
     /// Certainly not applied; the effect closes and the row stays dirty.
@@ -146,6 +149,7 @@ impl DefinitionStore {
 struct Slice<'a> {
     applied: Vec<(&'a Settlement, &'a LedgerRow)>,
     quarantined: Vec<(&'a Settlement, &'a NewQuarantine)>,
+    removed: Vec<&'a Settlement>,
     released: Vec<&'a Settlement>,
     armed: Vec<&'a Settlement>,
 }
@@ -157,6 +161,7 @@ impl<'a> Slice<'a> {
         let mut slice = Self {
             applied: Vec::new(),
             quarantined: Vec::new(),
+            removed: Vec::new(),
             released: Vec::new(),
             armed: Vec::new(),
         };
@@ -164,6 +169,7 @@ impl<'a> Slice<'a> {
             match &settlement.verdict {
                 Verdict::Applied(row) => slice.applied.push((settlement, row)),
                 Verdict::Quarantined(entry) => slice.quarantined.push((settlement, entry)),
+                Verdict::Removed => slice.removed.push(settlement),
                 Verdict::Released => slice.released.push(settlement),
                 Verdict::Armed => slice.armed.push(settlement),
             }
@@ -177,7 +183,8 @@ impl<'a> Slice<'a> {
             .iter()
             .map(|(s, _)| closing(s, "quarantined", None, run));
         let released = self.released.iter().map(|s| closing(s, "released", None, run));
-        quarantined.chain(released).collect()
+        let removed = self.removed.iter().map(|s| closing(s, "applied", None, run));
+        quarantined.chain(released).chain(removed).collect()
     }
 
     fn with_rows(&self, run: RunId) -> Vec<Closing<'a>> {

@@ -6,9 +6,8 @@ use syncbridge_domain::effect::Fence;
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::ids::RunId;
 use syncbridge_domain::mapping::LayoutStamp;
-use uuid::Uuid;
 
-use super::{BATCH, DefinitionStore};
+use super::DefinitionStore;
 use crate::error::Result;
 use crate::number::{from_bigint, to_bigint, to_integer};
 
@@ -140,31 +139,6 @@ impl DefinitionStore {
             .fetch_one(&mut *self.store.acquire().await?)
             .await?;
             from_bigint("count", count)
-        })
-        .await
-    }
-
-    /// How many of these items belong to a row of another definition.
-    ///
-    /// # Errors
-    /// As any statement.
-    pub async fn owned_elsewhere(&self, items: &[Uuid]) -> Result<u64> {
-        self.timed(async {
-            let mut all = 0;
-            let mut connection = self.store.acquire().await?;
-            for batch in items.chunks(BATCH) {
-                let count: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM item_links
-                     WHERE list_id = $1 AND item_guid = ANY($2) AND definition_id <> $3",
-                )
-                .bind(&self.list_id)
-                .bind(batch)
-                .bind(self.definition.uuid())
-                .fetch_one(&mut *connection)
-                .await?;
-                all += from_bigint("count", count)?;
-            }
-            Ok(all)
         })
         .await
     }

@@ -83,7 +83,7 @@ pub(super) async fn read_keys(
 }
 
 /// The keys' texts column by column, as `unnest` wants them.
-fn columns_of(source: &PgSource, keys: &[Key]) -> Result<Vec<Vec<String>>, Failure> {
+pub(super) fn columns_of(source: &PgSource, keys: &[Key]) -> Result<Vec<Vec<String>>, Failure> {
     let mut columns: Vec<Vec<String>> = vec![Vec::with_capacity(keys.len()); source.key.len()];
     for key in keys {
         for (column, text) in columns.iter_mut().zip(source.key_values(key)?) {

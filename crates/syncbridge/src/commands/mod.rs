@@ -16,6 +16,7 @@ mod quarantine;
 mod run;
 mod runs;
 mod verdict;
+mod verify;
 
 use clap::CommandFactory as _;
 
@@ -31,7 +32,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) if args.check => check::check(&settings, &args.name).await,
         Command::Plan(args) => run::plan(&settings, &args.name).await,
         Command::Run(args) => run::push(&settings, &args).await,
-        Command::Verify(named) => run::verify(&settings, &named.name).await,
+        Command::Verify(args) => verify::verify(&settings, &args).await,
         Command::Get(args) => get::get(&settings, &args.kind, args.name.as_deref()).await,
         Command::List(args) => get::get(&settings, &args.kind, None).await,
         Command::Delete(args) => delete::delete(&settings, &args).await,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use syncbridge_domain::run::{RunKind, RunOptions};
-use syncbridge_operations::{Operations, RunOrder, RunReport};
+use syncbridge_operations::{KeyTexts, Operations, RunOrder, RunReport};
 
 use crate::cli::RunArgs;
 use crate::commands::verdict;
@@ -34,12 +34,25 @@ pub(crate) async fn once(
     options: RunOptions,
     quiet: bool,
 ) -> anyhow::Result<RunReport> {
+    in_range(operations, name, kind, options, KeyTexts::default(), quiet).await
+}
+
+/// As [`once`], for the rows of a range.
+pub(super) async fn in_range(
+    operations: &Operations,
+    name: &str,
+    kind: RunKind,
+    options: RunOptions,
+    range: KeyTexts,
+    quiet: bool,
+) -> anyhow::Result<RunReport> {
     let (cancel, listener) = stop_on_interrupt();
     let progress = Shown::new(name, quiet);
     let order = RunOrder {
         name,
         kind,
         options,
+        range,
         progress: &progress,
         cancel,
     };
@@ -57,6 +70,7 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
         reset_cursor: args.reset_cursor,
         approve_unagreed: args.approve,
         retire: None,
+        resume: false,
     };
     let report = once(
         &operations,
@@ -68,22 +82,6 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
     .await?;
     output::show(settings.output, &report, || verdict::push(&report))?;
     Ok(Exit::of_run(report.outcome.state))
-}
-
-pub(crate) async fn verify(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
-    let operations = settings.operations().await?;
-    let quiet = settings.output != Output::Table;
-    let report = once(&operations, name, RunKind::Verify, RunOptions::default(), quiet).await?;
-    let Some(found) = report.outcome.verification.clone() else {
-        output::show(settings.output, &report, || verdict::push(&report))?;
-        return Ok(Exit::Failed);
-    };
-    output::show(settings.output, &report, || verdict::verify(&report, &found))?;
-    Ok(if found.is_equal() {
-        Exit::Done
-    } else {
-        Exit::Differs
-    })
 }
 
 pub(crate) async fn plan(settings: &Settings, name: &str) -> anyhow::Result<Exit> {

@@ -1,7 +1,7 @@
 //! What a person reads at the end of a run.
 
 use syncbridge_domain::run::{Prediction, Verification};
-use syncbridge_operations::RunReport;
+use syncbridge_operations::{RunReport, VerificationView};
 
 use crate::output;
 
@@ -84,39 +84,148 @@ pub(crate) fn verify(report: &RunReport, found: &Verification) -> String {
         )
     } else {
         format!(
-            "{name}: DIFFERS · {} rows · {} items · {cost}\n  {} differing · {} rows without item · {} items \
-             without row · {} duplicates\n",
-            found.rows, found.items, found.differing, found.missing, found.orphans, found.duplicates,
+            "{name}: DIFFERS · {} rows · {} items · {cost}\n",
+            found.rows, found.items
         )
     };
-    if found.explained > 0 {
+    found_by_kind(name, found, &mut text);
+    examples(found, &mut text);
+    if found.differences() > found.examples.len() as u64 {
+        text.push_str(&format!("  all of them: `syncbridge verify {name} --list`\n"));
+    }
+    ending(report, &mut text);
+    text
+}
+
+/// The end of a repair.
+pub(crate) fn repair(report: &RunReport, found: &Verification) -> String {
+    let name = &report.definition;
+    let counters = &report.outcome.counters;
+    let mut text = format!(
+        "{name}: {} · {} differences found · {} items made again · {} changed · {} copies deleted · {}\n",
+        report.outcome.state.name(),
+        found.differences(),
+        counters.created,
+        counters.patched,
+        counters.deleted,
+        report.outcome.spending.total(),
+    );
+    found_by_kind(name, found, &mut text);
+    if found.orphans + found.wrong_list + found.unreadable > 0 {
         text.push_str(&format!(
-            "  {} of them are known: in quarantine or waiting → `syncbridge quarantine list {name}`\n",
-            found.explained
+            "  items without a row, items that the ledger does not link to their row and unreadable ones were left \
+             alone → `syncbridge verify {name} --list`\n"
         ));
     }
-    if found.kept > 0 {
-        text.push_str(&format!(
-            "  {} items stand although their rows are gone: the definition keeps them\n",
-            found.kept
-        ));
+    ending(report, &mut text);
+    text
+}
+
+fn found_by_kind(name: &str, found: &Verification, text: &mut String) {
+    let kinds = [
+        (found.differing, "items differ"),
+        (found.missing, "rows without item"),
+        (found.orphans, "items without row"),
+        (found.duplicates, "duplicates"),
+        (found.wrong_list, "items linked otherwise"),
+        (found.unreadable, "items with unreadable columns"),
+    ];
+    let kinds: Vec<String> = kinds
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, words)| format!("{count} {words}"))
+        .collect();
+    if !kinds.is_empty() {
+        text.push_str(&format!("  {}\n", kinds.join(" · ")));
     }
-    if found.foreign > 0 {
-        text.push_str(&format!(
-            "  {} items without a sync key are people's own and were left alone\n",
-            found.foreign
-        ));
-    }
+    let mut remark = |count: u64, words: &str| {
+        if count > 0 {
+            text.push_str(&format!("  {count} {words}\n"));
+        }
+    };
+    remark(
+        found.pending,
+        &format!("of them are pending: the table changed since → `syncbridge run {name}`"),
+    );
+    remark(
+        found.explained,
+        &format!("of them are known: in quarantine → `syncbridge quarantine list {name}`"),
+    );
+    remark(
+        found.kept,
+        "items stand although their rows are gone: the definition keeps them",
+    );
+    remark(
+        found.kept_edits,
+        "items hold edits of people that the definition keeps (onForeignEdit: keep)",
+    );
+    remark(
+        found.foreign,
+        "items without a sync key are people's own and were left alone",
+    );
+    remark(
+        found.others,
+        "items belong to another definition and were left alone",
+    );
+    remark(
+        found.resumed_pages,
+        "pages were compared by an interrupted verification; this one went on behind them",
+    );
+    remark(found.looks, "items were looked at one by one");
+}
+
+fn examples(found: &Verification, text: &mut String) {
     let rows = found.examples.iter().map(|one| {
         vec![
-            one.kind.clone(),
+            one.kind.name().to_owned(),
+            one.cause.name().to_owned(),
             one.identity.clone(),
             one.item.clone().unwrap_or_default(),
             one.columns.join(", "),
         ]
     });
-    push_table(&mut text, &["difference", "identity", "item", "columns"], rows);
-    ending(report, &mut text);
+    push_table(
+        text,
+        &["difference", "moved", "identity", "item", "columns"],
+        rows,
+    );
+}
+
+/// A page of the differences that a verification stored.
+pub(crate) fn differences(name: &str, view: &VerificationView) -> String {
+    let mut text = format!(
+        "{name}: compared {} · {} · {} differences\n",
+        view.started.format("%Y-%m-%d %H:%M UTC"),
+        if view.finished { "finished" } else { "not finished" },
+        view.found.differences(),
+    );
+    let rows = view.differences.iter().map(|one| {
+        vec![
+            one.number.to_string(),
+            one.kind.to_owned(),
+            one.cause.to_owned(),
+            if one.key.is_empty() {
+                one.identity.clone()
+            } else {
+                one.key.join(", ")
+            },
+            one.item.clone().unwrap_or_default(),
+            one.columns.join(", "),
+        ]
+    });
+    push_table(
+        &mut text,
+        &["number", "difference", "moved", "row", "item", "columns"],
+        rows,
+    );
+    if view.found.differences() > view.stored {
+        text.push_str(&format!("  the first {} are stored\n", view.stored));
+    }
+    if let Some(next) = view.next {
+        text.push_str(&format!(
+            "  more: `syncbridge verify {name} --list --after {next}`\n"
+        ));
+    }
     text
 }
 
