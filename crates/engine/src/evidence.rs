@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::facet::Facet;
-use syncbridge_domain::mapping::Mapping;
+use syncbridge_domain::mapping::{Mapping, SYNC_KEY_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemRead, Lookup};
 use syncbridge_domain::version::Version;
 
@@ -58,6 +58,11 @@ fn matches(mapping: &Mapping, sent: &Fields, item: &Item) -> (usize, usize) {
         {
             equal += 1;
         }
+    }
+    // An item that a person made is given its sync key by a change of its own.
+    if let Some(sent) = sent.get(SYNC_KEY_COLUMN) {
+        total += 1;
+        equal += usize::from(item.sync_key() == sent.as_str());
     }
     (equal, total)
 }

@@ -16,6 +16,7 @@
 #![deny(clippy::iter_over_hash_type)]
 
 mod apply;
+mod business_key;
 mod compose;
 mod decide;
 mod drain;

@@ -93,7 +93,9 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
             .mark_dirty(session.fence(), &[], Some(&Cursor::default()))
             .await?;
     }
-    match session.ports.ledger.cursor().await? {
+    let cursor = session.ports.ledger.cursor().await?;
+    session.adopt_strangers(&cursor).await?;
+    match cursor {
         Cursor::FirstCopy { after, pending } => {
             session.first_copy(after, pending).await?;
             // A copy over an existing ledger (a reset cursor) does not see what is gone; a scan does.

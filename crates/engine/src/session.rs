@@ -14,6 +14,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunSpec};
 
+use crate::business_key::Ambiguous;
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
@@ -59,6 +60,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) deletes_left: u64,
     /// Rows in quarantine when the run ended: a run with quarantined rows is never green.
     pub(crate) refused_rows: u64,
+    /// Rows of which several items show the key.
+    pub(crate) ambiguous: Ambiguous,
 }
 
 impl<'a, W: World> Session<'a, W> {
@@ -78,6 +81,7 @@ impl<'a, W: World> Session<'a, W> {
             armed: BTreeMap::new(),
             deletes_left: 0,
             refused_rows: 0,
+            ambiguous: Ambiguous::new(),
         })
     }
 

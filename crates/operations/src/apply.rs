@@ -3,16 +3,20 @@
 
 use serde::Serialize;
 use serde_json::json;
+use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::preflight::Finding;
 use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec};
-use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
+use syncbridge_meta_store::{
+    Change, Error as StoreError, PgConnection, audit, catalog, connections, definitions, sealed_secrets,
+};
 
 use crate::Operations;
 use crate::access::SealedAs;
 use crate::actor::Actor;
 use crate::definition;
 use crate::error::{Error, Result};
-use crate::ports::{ListState, ListWish};
+use crate::list_side::{self, ListSide};
+use crate::ports::ListState;
 use crate::shelf::Shelf;
 
 /// What applying one document did.
@@ -93,22 +97,26 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mapping = definition::mapping(spec, &table)?;
-        definition::source_spec(spec, &table)?;
-        let known = definitions::find(connection, self.workspace, name)
-            .await
-            .ok()
-            .and_then(|d| d.list);
-        let wish = ListWish {
-            site: spec.target.site.to_string(),
-            name: &spec.target.list,
-            description: spec.target.description.clone().or(table.comment),
-            mapping: &mapping,
-            known: known.map(|list| list.list),
+        let known = match definitions::find(connection, self.workspace, name).await {
+            Ok(stored) => stored.list,
+            Err(StoreError::NotFound { .. }) => None,
+            Err(other) => return Err(other.into()),
         };
+        // What was learnt of another list says nothing about this one.
+        let facts = match &known {
+            Some(_) => definitions::list_facts(connection, self.workspace, name).await?,
+            None => ListFacts::default(),
+        };
+        let side = ListSide::of(spec, &table, facts)?;
+        definition::source_spec(spec, &table)?;
+        list_side::refuse_second_owner(shelf, name, spec)?;
+        let wish = side.wish(spec, &table, known.map(|list| list.list));
         let planned = self.adapters.list_plan(&graph, wish).await;
         let state = planned.map_err(|failure| definition::about_list(failure, spec))?;
-        let findings = self.glance(&graph, &mapping, state.target.as_ref()).await?;
+        if let Some(target) = &state.target {
+            list_side::refuse_owned_list(connection, self.workspace, &target.list, name, spec).await?;
+        }
+        let findings = self.glance(&graph, &side.mapping, state.target.as_ref()).await?;
         Ok((state, findings))
     }
 

@@ -1,5 +1,6 @@
 //! What operations need from the outside. The binary implements it with the worker's functions.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::{HashKey, Key};
+use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
@@ -55,6 +57,10 @@ pub struct ListWish<'a> {
     pub description: Option<String>,
     /// What travels.
     pub mapping: &'a Mapping,
+    /// What is asked of single columns, by their source columns.
+    pub options: &'a BTreeMap<String, ColumnOptions>,
+    /// How items are recognised in a list that people own; `None`: the list is ours to make.
+    pub own: Option<ItemIdentity>,
     /// The list provisioned before.
     pub known: Option<String>,
 }
@@ -70,6 +76,10 @@ pub struct ListState {
     pub creates: bool,
     /// Columns (to be) added to a list that is there.
     pub columns: Vec<String>,
+    /// Columns that are (to be) given further choices or an index.
+    pub changed: Vec<String>,
+    /// What is remembered of the list.
+    pub facts: ListFacts,
 }
 
 /// A run to be done now, in this process.

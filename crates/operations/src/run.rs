@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{DefinitionId, RunId};
+use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::Lane;
 use syncbridge_domain::run::{
@@ -21,6 +22,7 @@ use crate::Operations;
 use crate::actor::Actor;
 use crate::definition;
 use crate::error::Result;
+use crate::list_side::ListSide;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
 use crate::preflight::blocked;
 use crate::shelf::Shelf;
@@ -59,6 +61,8 @@ pub(crate) struct Prepared {
     pub(crate) source: InstanceAccess,
     pub(crate) graph: ConnectionAccess,
     table: TableShape,
+    side: ListSide,
+    /// What travels; a check tightens it to what the list really takes.
     pub(crate) mapping: Mapping,
     pub(crate) list: Option<TargetSpec>,
 }
@@ -66,18 +70,8 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// The list that the definition asks for.
     pub(crate) fn wish(&self) -> ListWish<'_> {
-        ListWish {
-            site: self.spec.target.site.to_string(),
-            name: &self.spec.target.list,
-            description: self
-                .spec
-                .target
-                .description
-                .clone()
-                .or_else(|| self.table.comment.clone()),
-            mapping: &self.mapping,
-            known: self.list.as_ref().map(|list| list.list.clone()),
-        }
+        let known = self.list.as_ref().map(|list| list.list.clone());
+        self.side.wish(&self.spec, &self.table, known)
     }
 
     /// The table as a run reads it.
@@ -104,13 +98,17 @@ impl Operations {
             prepared.list = Some(TargetSpec {
                 site,
                 list: String::new(),
+                rules: prepared.side.rules(false),
             });
         }
-        if prepared.list.is_none() {
+        let unfit = order.kind == RunKind::Push && !prepared.side.is_fitted();
+        if prepared.list.is_none() || unfit {
             if order.kind != RunKind::Push {
                 return Err(never_run(order.name).into());
             }
-            self.refuse_blocked(&prepared, order.name).await?;
+            if prepared.list.is_none() {
+                self.refuse_blocked(&prepared, order.name).await?;
+            }
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
         }
         drop(connection);
@@ -156,10 +154,15 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mapping = definition::mapping(&spec, &table)?;
+        let facts = match &stored.list {
+            Some(_) => definitions::list_facts(connection, self.workspace, name).await?,
+            None => ListFacts::default(),
+        };
+        let side = ListSide::of(&spec, &table, facts)?;
         let list = stored.list.map(|list| TargetSpec {
             site: list.site,
             list: list.list,
+            rules: side.rules(false),
         });
         Ok(Prepared {
             id: stored.id,
@@ -167,7 +170,8 @@ impl Operations {
             source,
             graph,
             table,
-            mapping,
+            mapping: side.mapping.clone(),
+            side,
             list,
         })
     }
@@ -186,7 +190,13 @@ impl Operations {
                 list: target.list.clone(),
             };
             definitions::set_list(connection, prepared.id, &list, actor.name()).await?;
-            prepared.list = Some(target.clone());
+            prepared.side.learn(&state.facts);
+            prepared.mapping = prepared.side.mapping.clone();
+            definitions::set_list_facts(connection, prepared.id, &prepared.side.facts).await?;
+            prepared.list = Some(TargetSpec {
+                rules: prepared.side.rules(state.creates),
+                ..target.clone()
+            });
         }
         Ok(state)
     }
@@ -243,7 +253,8 @@ impl Operations {
             progress: order.progress,
             cancel: order.cancel.clone(),
         };
-        let outcome = self.adapters.run(job).await?;
+        let mut outcome = self.adapters.run(job).await?;
+        outcome.notices.extend(prepared.side.remark());
         Ok(RunReport {
             run,
             definition: order.name.to_owned(),

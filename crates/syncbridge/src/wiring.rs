@@ -80,6 +80,8 @@ fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
         name: wish.name,
         description: wish.description.clone(),
         mapping: wish.mapping,
+        options: wish.options,
+        own: wish.own.clone(),
         known: wish.known.clone(),
     }
 }
@@ -90,6 +92,8 @@ fn state(plan: worker::ListPlan) -> ListState {
         web_url: plan.web_url,
         creates: plan.creates,
         columns: plan.columns,
+        changed: plan.changed,
+        facts: plan.facts,
     }
 }
 

@@ -213,6 +213,7 @@ pub(crate) fn error(code: &str, message: &str) -> Json {
 pub(crate) mod client {
     use syncbridge_domain::facet::Facet;
     use syncbridge_domain::identity::KeyColumn;
+    use syncbridge_domain::list_rules::ListRules;
     use syncbridge_domain::mapping::{FieldMapping, Mapping, TitleRule};
     use syncbridge_domain::pg_type::PgType;
     use syncbridge_domain::policy::Direction;
@@ -224,7 +225,6 @@ pub(crate) mod client {
     use crate::cloud::Cloud;
     use crate::column::{ListColumn, TITLE};
     use crate::egress::EgressRules;
-    use crate::item::Shape;
     use crate::list_target::{ListSettings, ListTarget};
 
     pub(crate) const ROOT: &str = "http://127.0.0.1:9";
@@ -293,6 +293,7 @@ pub(crate) mod client {
                 indexed: false,
                 unique: false,
                 read_only: false,
+                has_default: false,
                 kind: None,
             })
             .to_vec()
@@ -300,13 +301,29 @@ pub(crate) mod client {
 
     /// A target that was opened without asking.
     pub(crate) fn target(script: &Arc<Script>, clock: &Arc<ManualClock>) -> ListTarget<Arc<Script>> {
-        let shape = Shape::new(&mapping(), &columns(&["SyncBridgeKey"]));
+        target_under(script, clock, ListRules::default())
+    }
+
+    /// As [`target`], for a list with rules of its own.
+    pub(crate) fn target_under(
+        script: &Arc<Script>,
+        clock: &Arc<ManualClock>,
+        rules: ListRules,
+    ) -> ListTarget<Arc<Script>> {
+        // Scripts answer only what matters to them.
+        let shown = mapping().fields.into_iter().map(|field| (field.target, true));
+        let opened = ListTarget::opened(
+            graph(script, clock),
+            "host,1,2",
+            "11111111-0000-4000-8000-000000000001",
+            &mapping(),
+            &columns(&["SyncBridgeKey"]),
+            ListSettings::default(),
+            rules,
+        );
         ListTarget {
-            client: graph(script, clock).naming(shape.kept.clone()),
-            site: "host,1,2".into(),
-            list: "11111111-0000-4000-8000-000000000001".into(),
-            shape,
-            settings: ListSettings::default(),
+            left_out: shown.collect::<std::collections::BTreeMap<_, _>>().into(),
+            ..opened
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Looking at both sides and preparing the list, for whoever describes or provisions a sync.
 
+use std::collections::BTreeMap;
+
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts, ListRules};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::ListSurvey;
 use syncbridge_domain::run::TargetSpec;
@@ -65,12 +68,16 @@ pub struct ListWish<'a> {
     pub description: Option<String>,
     /// What travels.
     pub mapping: &'a Mapping,
+    /// What is asked of single columns, by their source columns.
+    pub options: &'a BTreeMap<String, ColumnOptions>,
+    /// How items are recognised in a list that people own; `None`: the list is ours to make.
+    pub own: Option<ItemIdentity>,
     /// The list provisioned before, whose loss is told instead of being made good silently.
     pub known: Option<String>,
 }
 
 /// What provisioning would do, or did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ListPlan {
     /// Where the list is, if it is there.
     pub target: Option<TargetSpec>,
@@ -80,6 +87,10 @@ pub struct ListPlan {
     pub creates: bool,
     /// Internal names of columns (to be) added to a list that is there.
     pub columns: Vec<String>,
+    /// Internal names of columns that are (to be) given further choices or an index.
+    pub changed: Vec<String>,
+    /// What is to be remembered of the list.
+    pub facts: ListFacts,
 }
 
 /// Gets a token, which proves tenant, client id and secret.
@@ -108,12 +119,15 @@ pub async fn list_plan(
     let target = inspection.list.as_ref().map(|list| TargetSpec {
         site: site.id.clone(),
         list: list.id.clone(),
+        rules: ListRules::default(),
     });
     Ok(ListPlan {
         creates: target.is_none(),
         target,
         web_url: inspection.list.map(|list| list.web_url),
         columns: inspection.missing,
+        changed: [inspection.extended, inspection.indexed].concat(),
+        facts: inspection.facts,
     })
 }
 
@@ -153,15 +167,23 @@ pub async fn provision(
         target: Some(TargetSpec {
             site: site.id,
             list: made.list_id,
+            rules: ListRules::default(),
         }),
         web_url: Some(made.list_web_url),
         creates: made.created,
         columns: made.columns_added,
+        changed: [made.choices_extended, made.indexed].concat(),
+        facts: made.facts,
     })
 }
 
 fn desired(wish: &ListWish<'_>) -> DesiredList {
-    let list = DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping);
+    let list =
+        DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping).with_options(wish.options);
+    let list = match &wish.own {
+        Some(identity) => list.of_people(identity.clone()),
+        None => list,
+    };
     DesiredList {
         known_id: wish.known.clone(),
         ..list

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adoption_by_key;
 mod concurrency;
 mod crash;
 mod data;
@@ -16,8 +17,12 @@ mod errors;
 mod keys;
 mod late;
 mod lost_answers;
+mod owners;
 mod people;
 mod quarantine;
 mod refusals;
 mod secrets;
 mod spine;
+mod surface;
+mod targets;
+mod visibility;
