@@ -382,7 +382,7 @@ fn widest(facet: &Facet) -> u64 {
             .map(|choice| choice.encode_utf16().count() as u64 * 2)
             .max()
             .unwrap_or(0),
-        Facet::MultiLine => 0,
+        Facet::MultiLine | Facet::MultiChoice { .. } => 0,
         Facet::Boolean => 1,
         Facet::Number { .. } | Facet::DateTime | Facet::DateOnly => 8,
     }
