@@ -170,10 +170,11 @@ pub(crate) async fn refuse_owned_list(
     name: &str,
     spec: &SyncDefinitionSpec,
 ) -> Result<()> {
-    let own = definitions::find(connection, workspace, name)
-        .await
-        .ok()
-        .map(|stored| stored.id);
+    let own = match definitions::find(connection, workspace, name).await {
+        Ok(stored) => Some(stored.id),
+        Err(StoreError::NotFound { .. }) => None,
+        Err(other) => return Err(other.into()),
+    };
     match definitions::owner_of(connection, list, &spec.namespace, own).await? {
         None => Ok(()),
         Some(owner) => Err(owned(name, &owner, &spec.namespace).into()),

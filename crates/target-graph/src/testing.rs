@@ -312,7 +312,7 @@ pub(crate) mod client {
     ) -> ListTarget<Arc<Script>> {
         // Scripts answer only what matters to them.
         let shown = mapping().fields.into_iter().map(|field| (field.target, true));
-        let opened = ListTarget::opened(
+        let mut opened = ListTarget::opened(
             graph(script, clock),
             "host,1,2",
             "11111111-0000-4000-8000-000000000001",
@@ -321,9 +321,7 @@ pub(crate) mod client {
             ListSettings::default(),
             rules,
         );
-        ListTarget {
-            left_out: shown.collect::<std::collections::BTreeMap<_, _>>().into(),
-            ..opened
-        }
+        opened.left_out = shown.collect::<std::collections::BTreeMap<_, _>>().into();
+        opened
     }
 }
