@@ -1,10 +1,12 @@
 //! The record of one external write, committed before the request is sent (DESIGN §6).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Identity, Key};
 use crate::ids::{DefinitionId, EffectId, RunId};
-use crate::receipt::{Fields, ItemId};
+use crate::receipt::{Fields, ItemId, RowName};
 use crate::version::Version;
 
 /// The right to write for a definition: whoever holds the newest epoch holds the lease.
@@ -71,6 +73,14 @@ pub struct Subject {
     pub key: Key,
 }
 
+impl Subject {
+    /// What its item is recognised by.
+    #[must_use]
+    pub fn name(&self) -> RowName {
+        RowName::of(self.identity, &self.key)
+    }
+}
+
 /// The list item a write touches; none for a create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ItemLink {
@@ -133,6 +143,8 @@ pub struct Effect {
     pub state: EffectState,
     /// How often it was looked at since.
     pub probes: u32,
+    /// How long ago it was recorded, by the memory's clock.
+    pub age: Duration,
 }
 
 /// What the meta-store answers to a request to record a write.

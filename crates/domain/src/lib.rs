@@ -18,6 +18,7 @@ pub mod feed;
 pub mod identity;
 pub mod ids;
 pub mod ledger;
+pub mod list_rules;
 pub mod mapping;
 pub mod pg_type;
 pub mod policy;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
+use crate::identity::{Identity, Key, SyncKey};
 use crate::quota::{Ru, WhyTag};
 use crate::version::Version;
 
@@ -158,6 +159,26 @@ pub enum Refusal {
     NotSent(Failure),
     /// Anything else, classified.
     Failed(Failure),
+}
+
+/// What a row's item is recognised by, in either form a list may keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowName {
+    /// The text in the sync key's column.
+    pub sync_key: SyncKey,
+    /// The row's key, for lists that hold it in a column of their own.
+    pub key: Key,
+}
+
+impl RowName {
+    /// The name of a row.
+    #[must_use]
+    pub fn of(identity: Identity, key: &Key) -> Self {
+        Self {
+            sync_key: SyncKey::of(identity),
+            key: key.clone(),
+        }
+    }
 }
 
 /// What a lookup by sync key found.

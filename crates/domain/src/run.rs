@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::feed::FeedKind;
 use crate::ids::{DefinitionId, RunId, WorkspaceId};
+use crate::list_rules::ListRules;
 use crate::mapping::Mapping;
 use crate::policy::Policies;
 use crate::quota::{Lane, Spending};
@@ -142,6 +143,9 @@ pub struct TargetSpec {
     pub site: String,
     /// Graph's id of the list.
     pub list: String,
+    /// How the list is to be treated.
+    #[serde(default)]
+    pub rules: ListRules,
 }
 
 /// Sizes that bound memory and requests.

@@ -6,10 +6,10 @@
 use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect};
 use syncbridge_domain::failure::Failure;
-use syncbridge_domain::identity::{Identity, SyncKey};
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup};
+use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
 use syncbridge_domain::row::Presence;
 
 use crate::ports::{Ledger, PortResult};
@@ -45,6 +45,21 @@ impl<W: World> Session<'_, W> {
         left.extend(queue);
         self.leave_dirty(left).await?;
         stop.map_or(Ok(()), Err)
+    }
+
+    /// Sends writes that were decided elsewhere, and applies what comes back of them.
+    pub(crate) async fn write_now(&mut self, attempts: Vec<Attempt>) -> PortResult<()> {
+        let mut left = Vec::new();
+        let mut stop = None;
+        let again = self.finish_writes(attempts, &mut left, &mut stop).await?;
+        self.leave_dirty(left).await?;
+        match stop {
+            Some(failure) => {
+                self.leave_dirty(again).await?;
+                Err(failure)
+            }
+            None => self.apply(again).await,
+        }
     }
 
     async fn decide_all(&mut self, queue: Vec<Work>) -> PortResult<Round> {
@@ -165,8 +180,8 @@ impl<W: World> Session<'_, W> {
             .map(|row| row.item.clone())
             .collect();
         let reads = self.read_all(&items, WhyTag::Probe).await;
-        let keys: Vec<SyncKey> = unlinked.iter().map(|work| SyncKey::of(work.identity())).collect();
-        let lookups = self.lookup_all(&keys, WhyTag::Probe).await;
+        let names: Vec<RowName> = unlinked.iter().map(|work| work.subject.name()).collect();
+        let lookups = self.lookup_all(&names, WhyTag::Probe).await;
         let read = linked.into_iter().zip(reads.into_iter().map(of_read));
         let found = unlinked.into_iter().zip(lookups.into_iter().map(of_lookup));
         let mut again = Vec::new();

@@ -7,6 +7,7 @@ use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::list_rules::ItemIdentity;
 use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, STATE_COLUMN, SYNC_KEY_COLUMN, TitleRule};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
@@ -36,10 +37,7 @@ impl<W: World> Session<'_, W> {
         if self.spec.mapping.title == TitleRule::Key {
             fields.insert("Title".into(), Json::String(self.title(work)));
         }
-        fields.insert(
-            SYNC_KEY_COLUMN.into(),
-            Json::String(SyncKey::of(work.identity()).as_str().to_owned()),
-        );
+        fields.insert(SYNC_KEY_COLUMN.into(), sync_key_of(work));
         let agreed = Agreed {
             digest: self.digest(&source.cells),
             fields: source
@@ -58,6 +56,15 @@ impl<W: World> Session<'_, W> {
             None,
             agreed,
         )
+    }
+
+    /// Whether the item was seen without this row's sync key: it was made by a person, or a person took it away.
+    pub(crate) fn lacks_sync_key(&self, work: &Work) -> bool {
+        let keeps_keys = matches!(self.spec.target.rules.identity, ItemIdentity::SyncKey { .. });
+        keeps_keys
+            && work.target.one().is_some_and(|item| {
+                item.complete && item.sync_key().and_then(SyncKey::parse) != Some(work.identity())
+            })
     }
 
     /// The key's texts, readable and within what a title holds.
@@ -80,16 +87,23 @@ impl<W: World> Session<'_, W> {
                 Err(refusal) => return self.unconvertible(work, &(*at, refusal)),
             };
             after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
-            if matches!(
-                decision.fields[*at],
-                FieldDecision::ConflictToTarget | FieldDecision::ForeignReported
-            ) && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
+            let overrides_an_edit = match decision.fields[*at] {
+                FieldDecision::ConflictToTarget | FieldDecision::ForeignReported => true,
+                // The row's value goes out although the row did not change: somebody else's is put back.
+                FieldDecision::ToTarget => after.fields[*at].0 == agreed.fields[*at].0,
+                _ => false,
+            };
+            if overrides_an_edit
+                && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
             {
                 overrides.push((*at, shown.clone()));
             }
         }
         if returns(work) {
             fields.insert(STATE_COLUMN.into(), Json::Null);
+        }
+        if self.lacks_sync_key(work) {
+            fields.insert(SYNC_KEY_COLUMN.into(), sync_key_of(work));
         }
         self.take_agreement(work, decision, &mut after);
         after.digest = self.digest(&source.cells);
@@ -109,6 +123,32 @@ impl<W: World> Session<'_, W> {
                 Intent::Write(attempt)
             }
             other => other,
+        }
+    }
+
+    /// Gives an item that a person made its sync key and nothing else; `after` is what both sides then agree on.
+    pub(crate) fn stamp(&self, work: Work, after: &Agreed) -> Option<Attempt> {
+        let base = work.base.as_ref()?;
+        let fields = Fields::from([(SYNC_KEY_COLUMN.to_owned(), sync_key_of(&work))]);
+        let link = ItemLink {
+            id: base.item.clone(),
+            before: base.version,
+        };
+        let write = Write::Patch {
+            item: base.item.clone(),
+            expected: base.version,
+            fields: fields.clone(),
+        };
+        match self.attempt(
+            &work,
+            EffectKind::PatchItem,
+            write,
+            fields,
+            Some(link),
+            after.clone(),
+        ) {
+            Intent::Write(attempt) => Some(*attempt),
+            _ => None,
         }
     }
 
@@ -201,6 +241,7 @@ impl<W: World> Session<'_, W> {
             write: TaggedWrite { write, why },
             sends: 0,
             in_doubt: false,
+            taken: false,
             overrides: Vec::new(),
         }))
     }
@@ -247,6 +288,10 @@ pub(crate) fn returns(work: &Work) -> bool {
         .as_ref()
         .is_some_and(|row| row.state == LedgerState::Archived);
     marked && work.source.one().is_some()
+}
+
+fn sync_key_of(work: &Work) -> Json {
+    Json::String(SyncKey::of(work.identity()).as_str().to_owned())
 }
 
 /// Columns that would take a value of their own if none is sent.

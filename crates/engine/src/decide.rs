@@ -190,7 +190,7 @@ impl<W: World> Session<'_, W> {
             RowDecision::Nothing => Ok(Intent::Done),
             RowDecision::Fields => self.intent_of_fields(work, agreed, decision),
             RowDecision::Adopt => Ok(self.adopt(work, agreed, decision)),
-            RowDecision::CreateItem => Ok(self.create(work)),
+            RowDecision::CreateItem => Ok(self.create_or_wait(work)),
             RowDecision::DeleteItem => Ok(self.delete(work)),
             RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
             RowDecision::LeaveItem => Ok(leave(work)),
@@ -224,6 +224,47 @@ impl<W: World> Session<'_, W> {
         }
     }
 
+    /// Where the list itself keeps two items of one row apart, a create needs no look; elsewhere it is made only
+    /// where no item can be there.
+    fn create_or_wait(&self, work: &Work) -> Intent {
+        let rules = &self.spec.target.rules;
+        if self.is_ambiguous(work.identity()) {
+            return self.park(work);
+        }
+        if rules.unique {
+            return self.create(work);
+        }
+        match (&work.base, &work.target) {
+            // The list was read as a whole before the first row was written; one that cannot be searched is not
+            // read again for every new row.
+            (None, Presence::Unseen) if rules.indexed => Intent::Look,
+            (Some(base), _) if base.state == LedgerState::Live && !self.spec.options.approve_unagreed => {
+                Intent::Quarantine(Box::new(self.quarantine(
+                    &work.subject,
+                    None,
+                    self.gone_or_hidden(base),
+                )))
+            }
+            _ => self.create(work),
+        }
+    }
+
+    fn gone_or_hidden(&self, base: &LedgerRow) -> Failure {
+        Failure::new(
+            Scope::Row,
+            "item.gone_or_hidden",
+            format!(
+                "item {} is not there for us any more; it was deleted, or it waits for approval or has permissions \
+                 of its own, and this list would take a second one",
+                base.item
+            ),
+            format!(
+                "look for it in the list; if it is gone, `syncbridge run {} --approve` makes it anew",
+                self.spec.definition_name
+            ),
+        )
+    }
+
     fn intent_of_fields(&self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
         if decision.needs_target() && work.target == Presence::Unseen {
             return Ok(Intent::Look);
@@ -249,7 +290,7 @@ impl<W: World> Session<'_, W> {
         if send.is_empty() {
             send = self.fencing_fields(work, base);
         }
-        if !send.is_empty() || returns(work) {
+        if !send.is_empty() || returns(work) || self.lacks_sync_key(work) {
             return Ok(self.patch(work, agreed, decision, &send));
         }
         let mut fresh = agreed.clone();

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::facet::Facet;
-use syncbridge_domain::mapping::{Mapping, STATE_COLUMN};
+use syncbridge_domain::mapping::{Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemRead, Lookup};
 use syncbridge_domain::version::Version;
 
@@ -63,6 +63,11 @@ fn matches(mapping: &Mapping, sent: &Fields, item: &Item) -> (usize, usize) {
     if let Some(sent) = sent.get(STATE_COLUMN) {
         total += 1;
         equal += usize::from(item.value(STATE_COLUMN).is_some_and(|shown| shown == sent));
+    }
+    // An item that a person made is given its sync key by a change of its own.
+    if let Some(sent) = sent.get(SYNC_KEY_COLUMN) {
+        total += 1;
+        equal += usize::from(item.sync_key() == sent.as_str());
     }
     (equal, total)
 }

@@ -18,6 +18,7 @@
 
 mod adoption;
 mod apply;
+mod business_key;
 mod compose;
 mod decide;
 mod drain;

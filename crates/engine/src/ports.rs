@@ -3,6 +3,7 @@
 //!
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::feed::{Cursor, Horizon, Mark};
-use syncbridge_domain::identity::{HashKey, Identity, Key, SyncKey};
+use syncbridge_domain::identity::{HashKey, Identity, Key};
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::quota::{Spending, WhyTag};
-use syncbridge_domain::receipt::{Fields, ItemId, ItemPage, ItemRead, Lookup, Receipt, TaggedWrite};
+use syncbridge_domain::receipt::{Fields, ItemId, ItemPage, ItemRead, Lookup, Receipt, RowName, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::verification::{
     KeyRange, SeenItem, VerificationFrom, VerificationStart, VerificationStep,
@@ -25,6 +26,7 @@ use syncbridge_domain::verification::{
 use syncbridge_domain::version::Version;
 
 pub use syncbridge_domain::run::{Progress, Step};
+use uuid::Uuid;
 
 /// Every port answers with its result or a classified failure.
 pub type PortResult<T> = Result<T, Failure>;
@@ -105,8 +107,8 @@ pub trait Target: Send + Sync {
         writes: Vec<TaggedWrite>,
         deadline: Monotonic,
     ) -> impl Future<Output = Vec<Receipt>> + Send;
-    /// Looks items up by sync key. One answer a key, in order.
-    fn lookup(&self, keys: &[SyncKey], why: WhyTag) -> impl Future<Output = Vec<Lookup>> + Send;
+    /// Looks items up by what they are recognised by. One answer a name, in order.
+    fn lookup(&self, names: &[RowName], why: WhyTag) -> impl Future<Output = Vec<Lookup>> + Send;
     /// Reads items by number. One answer an item, in order.
     fn read(&self, items: &[ItemId], why: WhyTag) -> impl Future<Output = Vec<ItemRead>> + Send;
     /// One page of the whole list, in the list's own order, sync keys included.
@@ -256,6 +258,10 @@ pub trait Ledger: Send + Sync {
     ) -> impl Future<Output = PortResult<Vec<Option<Quarantined>>>> + Send;
     /// How many rows are in quarantine; those a person accepted as they are do not count.
     fn quarantine_size(&self) -> impl Future<Output = PortResult<u64>> + Send;
+    /// How many rows are in quarantine for this code.
+    fn quarantined_with(&self, code: &str) -> impl Future<Output = PortResult<u64>> + Send;
+    /// Which of these items belong to a row, of this definition or of another one.
+    fn owned(&self, items: &[Uuid]) -> impl Future<Output = PortResult<BTreeSet<Uuid>>> + Send;
     /// Makes quarantined rows that are due dirty again. Answers how many.
     fn requeue_due(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;
     /// Records an edit in the list that the source overrode, with both values sealed.

@@ -5,14 +5,16 @@
 //! that the next write of our own moves the item past it. An armed create whose row is gone is looked for
 //! again, ever less often, and its item deleted if it shows up.
 
+use std::time::Duration;
+
 use syncbridge_domain::dirty::DirtyMark;
 use syncbridge_domain::effect::{Effect, EffectKind, EffectState, NewEffect};
 use syncbridge_domain::feed::Mark;
-use syncbridge_domain::identity::{Identity, Key, SyncKey};
+use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{Fields, ItemId, TaggedWrite, Write};
+use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
 use syncbridge_domain::row::Presence as Side;
 
 use crate::evidence::{self, Finding};
@@ -21,6 +23,8 @@ use crate::sending::Witness;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
 
+/// No request is under way for longer than this after its write was recorded (DESIGN §8).
+const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 /// Effects looked at in one go.
 const PAGE: u32 = 1_000;
 
@@ -101,7 +105,7 @@ impl<W: World> Session<'_, W> {
     ) -> Option<Vec<Settlement>> {
         let item = match finding {
             Finding::Unknown => return None,
-            Finding::Pending => return Some(vec![settle(effect, Verdict::Armed)]),
+            Finding::Pending => return self.pending(effect).map(|verdict| vec![settle(effect, verdict)]),
             Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
             Finding::Applied(item) => item,
             Finding::Partly(item) => Some(item),
@@ -119,6 +123,16 @@ impl<W: World> Session<'_, W> {
         Some(vec![settled])
     }
 
+    /// A write that did not happen by now. A late create meets the list's own uniqueness, a late change its
+    /// precondition, and so they may be tried again beside it; where the list keeps nothing apart, a create is
+    /// waited for until no request can be under way any more.
+    fn pending(&self, effect: &Effect) -> Option<Verdict> {
+        if effect.kind != EffectKind::CreateItem || self.spec.target.rules.unique {
+            return Some(Verdict::Armed);
+        }
+        (effect.age > REQUEST_LIFETIME).then_some(Verdict::Released)
+    }
+
     fn know_armed(&mut self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             let of_this_row = self.armed.entry(effect.subject.identity).or_default();
@@ -130,17 +144,17 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn look_at_effects(&self, effects: &[Effect]) -> Vec<Finding> {
-        let keys: Vec<SyncKey> = effects
+        let names: Vec<RowName> = effects
             .iter()
             .filter(|effect| effect.kind == EffectKind::CreateItem)
-            .map(|effect| SyncKey::of(effect.subject.identity))
+            .map(|effect| effect.subject.name())
             .collect();
         let items: Vec<ItemId> = effects
             .iter()
             .filter_map(|effect| effect.item.as_ref())
             .map(|link| link.id.clone())
             .collect();
-        let (found, read) = self.look_up_and_read(&keys, &items).await;
+        let (found, read) = self.look_up_and_read(&names, &items).await;
         let (mut found, mut read) = (found.into_iter(), read.into_iter());
         effects
             .iter()
@@ -197,10 +211,7 @@ impl<W: World> Session<'_, W> {
             .map(|(effect, _)| effect.subject.key.clone())
             .collect();
         let (rows, _) = self.ports.source.read_keys(&keys).await?;
-        let lookups: Vec<SyncKey> = effects
-            .iter()
-            .map(|(effect, _)| SyncKey::of(effect.subject.identity))
-            .collect();
+        let lookups: Vec<RowName> = effects.iter().map(|(effect, _)| effect.subject.name()).collect();
         let found = self.lookup_all(&lookups, WhyTag::Probe).await;
         let mut empty = Vec::new();
         let mut deletes = Vec::new();
@@ -334,6 +345,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         },
         sends: 1,
         in_doubt: true,
+        taken: false,
         overrides: Vec::new(),
     }
 }

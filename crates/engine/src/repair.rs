@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use syncbridge_domain::agreed::Agreed;
 use syncbridge_domain::effect::{Admission, EffectKind, ItemLink, Subject};
 use syncbridge_domain::feed::Mark;
-use syncbridge_domain::identity::{Identity, Key, SyncKey};
+use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{Fields, Item, ItemId, Lookup, Write};
+use syncbridge_domain::receipt::{Fields, Item, ItemId, Lookup, RowName, Write};
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::run::Verification;
 
@@ -90,8 +90,8 @@ impl<W: World> Session<'_, W> {
 
     /// Deletes the items beyond the one that the ledger links to the row. Answers the rows to go on with.
     async fn remove_copies(&mut self, works: Vec<Work>) -> PortResult<Vec<Work>> {
-        let keys: Vec<SyncKey> = works.iter().map(|work| SyncKey::of(work.identity())).collect();
-        let found = self.lookup_all(&keys, WhyTag::Probe).await;
+        let names: Vec<RowName> = works.iter().map(|work| work.subject.name()).collect();
+        let found = self.lookup_all(&names, WhyTag::Probe).await;
         let mut out = Vec::with_capacity(works.len());
         for (work, found) in works.into_iter().zip(found) {
             let items = match found {

@@ -109,6 +109,7 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     session.stale_rows = session.ports.ledger.stale_rows(layout, hash_key).await?;
     let cursor = session.ports.ledger.cursor().await?;
     session.anchor(&cursor).await?;
+    session.adopt_strangers(&cursor).await?;
     match cursor {
         Cursor::FirstCopy { after, pending } => {
             let whole = after.is_none();

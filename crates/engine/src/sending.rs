@@ -11,10 +11,12 @@ use futures_util::{StreamExt, select_biased};
 use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
 use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::identity::{Identity, SyncKey};
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
-use syncbridge_domain::receipt::{DEADLINE_PASSED, Item, ItemId, ItemRead, Lookup, Receipt, Refusal};
+use syncbridge_domain::receipt::{
+    DEADLINE_PASSED, Item, ItemId, ItemRead, Lookup, Receipt, Refusal, RowName,
+};
 use syncbridge_domain::row::Presence;
 
 use crate::compose::archives;
@@ -220,6 +222,7 @@ impl<W: World> Session<'_, W> {
             Refusal::Duplicate(failure)
                 if attempt.effect.kind == EffectKind::CreateItem && about_sync_key(&failure) =>
             {
+                attempt.taken = true;
                 Next::Inspect(Box::new(attempt))
             }
             Refusal::Throttled(_) => Next::Resend(Box::new(Attempt {
@@ -334,6 +337,12 @@ impl<W: World> Session<'_, W> {
                 continue;
             }
             let shown = item.value(&field.target);
+            // It was written, and the answer does not tell what became of it, as for a column that is hidden: its
+            // stored form stays unknown until a look shows it.
+            if witness == Witness::Answer && sent.is_some() && shown.is_none() {
+                slot.1 = None;
+                continue;
+            }
             // The answer to a write shows what the write left there. What a later look shows may be a person's:
             // only what is the same as sent is agreed on.
             let ours = match (sent, shown) {
@@ -416,6 +425,14 @@ impl<W: World> Session<'_, W> {
                         ..attempt.work
                     });
                 }
+                // The list says that the item is there, and shows none: after a second try it is out of our sight.
+                Finding::Pending if attempt.taken && !attempt.in_doubt && attempt.sends >= 2 => {
+                    settled.push(self.quarantined(&attempt, invisible()));
+                }
+                // Nothing would stop a repeat from making a second item.
+                Finding::Pending | Finding::Unknown if attempt.in_doubt && !self.may_repeat(&attempt) => {
+                    sent.unsettled.push(attempt.work);
+                }
                 // Sent again under the same effect: a repeat that lands twice is stopped by the sync key or If-Match.
                 Finding::Pending | Finding::Unknown => {
                     let mut attempt = attempt;
@@ -445,6 +462,12 @@ impl<W: World> Session<'_, W> {
         self.settle(settled).await?;
         sent.again.extend(self.with_base_now(landed).await?);
         Ok(resend)
+    }
+
+    /// Whether a write whose answer was lost may be sent again: a change by its precondition, a create only where
+    /// the list itself refuses a second item.
+    fn may_repeat(&self, attempt: &Attempt) -> bool {
+        attempt.effect.kind != EffectKind::CreateItem || self.spec.target.rules.unique
     }
 
     /// Works whose ledger row was just written, with that row.
@@ -518,10 +541,10 @@ impl<W: World> Session<'_, W> {
 
     /// One finding an attempt, in order.
     async fn look_at(&self, attempts: &[Attempt]) -> Vec<Finding> {
-        let creates: Vec<SyncKey> = attempts
+        let creates: Vec<RowName> = attempts
             .iter()
             .filter(|a| a.effect.kind == EffectKind::CreateItem)
-            .map(|a| SyncKey::of(a.work.identity()))
+            .map(|a| a.work.subject.name())
             .collect();
         let changes: Vec<ItemId> = attempts
             .iter()
@@ -545,20 +568,25 @@ impl<W: World> Session<'_, W> {
     /// Both at once: a list that does not answer is waited for once.
     pub(crate) async fn look_up_and_read(
         &self,
-        keys: &[SyncKey],
+        names: &[RowName],
         items: &[ItemId],
     ) -> (Vec<Lookup>, Vec<ItemRead>) {
         futures_util::future::join(
-            self.lookup_all(keys, WhyTag::Probe),
+            self.lookup_all(names, WhyTag::Probe),
             self.read_all(items, WhyTag::Probe),
         )
         .await
     }
 
-    /// Looks up any number of sync keys, 20 at a time.
-    pub(crate) async fn lookup_all(&self, keys: &[SyncKey], why: WhyTag) -> Vec<Lookup> {
-        let mut found = Vec::with_capacity(keys.len());
-        for chunk in keys.chunks(20) {
+    /// Looks up any number of items, 20 at a time where the list can be searched.
+    pub(crate) async fn lookup_all(&self, names: &[RowName], why: WhyTag) -> Vec<Lookup> {
+        let mut found = Vec::with_capacity(names.len());
+        let size = if self.spec.target.rules.indexed {
+            20
+        } else {
+            names.len().max(1)
+        };
+        for chunk in names.chunks(size) {
             found.extend(self.ports.target.lookup(chunk, why).await);
         }
         found
@@ -683,6 +711,16 @@ fn is_a_copy(attempt: &Attempt) -> bool {
 
 fn release(attempt: &Attempt) -> Settlement {
     settlement(attempt, Verdict::Released, None)
+}
+
+fn invisible() -> Failure {
+    Failure::new(
+        Scope::Row,
+        "item.invisible",
+        "the list refuses a new item because a value that must be unique is taken, and no item of this row can be \
+         seen: it waits for approval or has permissions of its own, or another column holds the value",
+        "approve the item in the list or give the app access to it, then retry the row; no second item is made",
+    )
 }
 
 fn miscounted(sent: usize, answered: usize) -> Failure {

@@ -14,6 +14,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
+use crate::business_key::Ambiguous;
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
@@ -63,6 +64,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) refused_rows: u64,
     /// Rows that a repair found different and could not put right.
     pub(crate) unrepaired: u64,
+    /// Rows of which several items show the key.
+    pub(crate) ambiguous: Ambiguous,
 }
 
 impl<'a, W: World> Session<'a, W> {
@@ -84,6 +87,7 @@ impl<'a, W: World> Session<'a, W> {
             stale_rows: 0,
             refused_rows: 0,
             unrepaired: 0,
+            ambiguous: Ambiguous::new(),
         })
     }
 

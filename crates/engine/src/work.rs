@@ -43,6 +43,8 @@ pub(crate) struct Attempt {
     /// A request of this write got no answer and may have taken effect, or may still: what a later one is
     /// refused for proves nothing about it.
     pub(crate) in_doubt: bool,
+    /// The list refused it because a value that must be unique is taken.
+    pub(crate) taken: bool,
     /// Conflicts to record once the write is applied: index of the field and the list's value.
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
 }

@@ -1,6 +1,9 @@
 //! From a definition to the choices the mapping is derived with.
 
+use std::collections::BTreeMap;
+
 use syncbridge_domain::derive::{Choices, FieldChoice};
+use syncbridge_domain::list_rules::ColumnOptions;
 use syncbridge_domain::table::TableShape;
 
 use crate::definition::SyncDefinitionSpec;
@@ -38,6 +41,27 @@ impl SyncDefinitionSpec {
             watermark: self.source.watermark.clone(),
             time_zone: self.target.time_zone,
         })
+    }
+}
+
+impl SyncDefinitionSpec {
+    /// What is asked of list columns beyond their kind, by source column. A column's comment describes it.
+    #[must_use]
+    pub fn column_options(&self, table: &TableShape) -> BTreeMap<String, ColumnOptions> {
+        let rules = self.fields.as_deref().unwrap_or_default();
+        let options = table.columns.iter().map(|column| {
+            let rule = rules.iter().find(|rule| rule.column == column.name);
+            let options = ColumnOptions {
+                description: column.comment.clone(),
+                required: rule.is_some_and(|rule| rule.required),
+                default: rule.and_then(|rule| rule.default.clone()),
+                indexed: rule.is_some_and(|rule| rule.index),
+                new_choices: rule.map(|rule| rule.new_choices).unwrap_or_default(),
+                named: rule.is_some_and(|rule| rule.name.is_some()),
+            };
+            (column.name.clone(), options)
+        });
+        options.collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono_tz::Tz;
 use serde_json::{Value as Json, json};
 use syncbridge_domain::feed::FeedKind;
+use syncbridge_domain::list_rules::TargetMode;
 use syncbridge_domain::policy::{DeleteGuard, DeletePolicy, Direction, Policies};
 use syncbridge_domain::run::Limits;
 
@@ -17,7 +18,7 @@ use crate::reader::{Fields, Reader, Slot, quote};
 use crate::site::SiteRef;
 use crate::span;
 use crate::suggest::nearest;
-use crate::words::{self, CONFLICT, FOREIGN_EDIT, MODE};
+use crate::words::{self, CONFLICT, FOREIGN_EDIT, MODE, TARGET_MODE};
 
 /// Most columns of a definition; PostgreSQL has at most 1,600 in a table.
 const MAX_COLUMNS: usize = 1_600;
@@ -81,6 +82,11 @@ pub struct TargetRule {
     pub description: Option<String>,
     /// Time zone of the site, for columns that hold days; absent: not stated.
     pub time_zone: Option<Tz>,
+    /// Who owns the list's columns.
+    pub mode: TargetMode,
+    /// Internal name of the column by which items of a list that people own are recognised; absent: the one the
+    /// key is mapped onto.
+    pub identity_column: Option<String>,
 }
 
 impl SyncDefinitionSpec {
@@ -296,7 +302,15 @@ impl SourceRule {
 
 impl TargetRule {
     fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
-        let fields = reader.fields(slot, &["site", "list", "description", "timeZone"])?;
+        let keys = [
+            "site",
+            "list",
+            "description",
+            "timeZone",
+            "mode",
+            "identityColumn",
+        ];
+        let fields = reader.fields(slot, &keys)?;
         let before = reader.count();
         let site = reader.required(
             &fields,
@@ -313,6 +327,19 @@ impl TargetRule {
         let time_zone = fields
             .get("timeZone")
             .and_then(|slot| read_time_zone(reader, &slot));
+        let mode = words::optional(reader, &fields, "mode", &TARGET_MODE).unwrap_or_default();
+        let identity_column = fields
+            .get("identityColumn")
+            .and_then(|slot| reader.line(&slot, 255))
+            .map(str::to_owned);
+        if fields.has("identityColumn") && mode == TargetMode::Managed {
+            reader.report(
+                fields.key_at("identityColumn"),
+                ProblemCode::Contradiction,
+                format!("`{}` is for lists of your own", fields.path_of("identityColumn")),
+                "add `mode: bring_your_own`, or remove it: a managed list has a column of its own for that",
+            );
+        }
         if reader.count() > before {
             return None;
         }
@@ -321,6 +348,8 @@ impl TargetRule {
             list: list?,
             description,
             time_zone,
+            mode,
+            identity_column,
         })
     }
 
@@ -330,6 +359,12 @@ impl TargetRule {
             ("list", Some(json!(self.list))),
             ("description", text(self.description.as_ref())),
             ("timeZone", self.time_zone.map(|zone| json!(zone.name()))),
+            // The default leaves no trace, so that documents stored before there was a choice stay as they are.
+            (
+                "mode",
+                (self.mode != TargetMode::Managed).then(|| words::word(&TARGET_MODE, self.mode)),
+            ),
+            ("identityColumn", text(self.identity_column.as_ref())),
         ])
     }
 }

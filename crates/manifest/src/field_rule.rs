@@ -2,12 +2,14 @@
 
 use serde_json::{Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
+use syncbridge_domain::list_rules::NewChoices;
 use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
 
 use crate::catalog::{object, text};
+use crate::node::Body;
 use crate::problem::ProblemCode;
 use crate::reader::{Fields, Reader, Slot, quote};
-use crate::words::{self, CONFLICT, FOREIGN_EDIT};
+use crate::words::{self, CONFLICT, FOREIGN_EDIT, NEW_CHOICES};
 
 /// Most choices of a choice column.
 const MAX_CHOICES: usize = 500;
@@ -31,6 +33,14 @@ pub struct FieldRule {
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
     pub on_foreign_edit: Option<OnForeignEdit>,
+    /// Whether people can sort and filter a large list by it.
+    pub index: bool,
+    /// Whether people must fill it in.
+    pub required: bool,
+    /// What an item that a person makes begins with, as the list spells it.
+    pub default: Option<String>,
+    /// What becomes of texts that the choice column does not offer yet.
+    pub new_choices: NewChoices,
 }
 
 /// The kind of list column asked for, with its options.
@@ -128,7 +138,7 @@ impl FacetRule {
             "date",
         ]
         .map(|kind| (kind, kind));
-        if !matches!(slot.body(), crate::node::Body::Map(_)) {
+        if !matches!(slot.body(), Body::Map(_)) {
             return Self::without_options(reader.one_of(slot, &kinds)?);
         }
         let fields = reader.fields(slot, &["kind", "maxLength", "decimals", "choices"])?;
@@ -240,7 +250,7 @@ fn read_choices(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<String>> {
 }
 
 impl FieldRule {
-    const KEYS: [&'static str; 8] = [
+    const KEYS: [&'static str; 12] = [
         "column",
         "as",
         "name",
@@ -249,6 +259,10 @@ impl FieldRule {
         "type",
         "conflict",
         "onForeignEdit",
+        "index",
+        "required",
+        "default",
+        "newChoices",
     ];
 
     pub(crate) fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
@@ -288,6 +302,21 @@ impl FieldRule {
         }
         let conflict = words::optional(reader, &fields, "conflict", &CONFLICT);
         let on_foreign_edit = words::optional(reader, &fields, "onForeignEdit", &FOREIGN_EDIT);
+        let new_choices = words::optional(reader, &fields, "newChoices", &NEW_CHOICES).unwrap_or_default();
+        let index = read_flag(reader, &fields, "index");
+        let required = read_flag(reader, &fields, "required");
+        let default = fields.get("default").and_then(|slot| read_default(reader, &slot));
+        if title {
+            refuse_for_title(reader, &fields);
+        }
+        if index && matches!(facet, Some(FacetRule::MultiLine)) {
+            reader.report(
+                fields.key_at("index"),
+                ProblemCode::Contradiction,
+                format!("`{}` stands beside `type: multiline`", fields.path_of("index")),
+                "a list cannot index text of many lines: write `type: text`, or remove `index`",
+            );
+        }
         if reader.count() > before {
             return None;
         }
@@ -300,6 +329,10 @@ impl FieldRule {
             facet,
             conflict,
             on_foreign_edit,
+            index,
+            required,
+            default,
+            new_choices,
         })
     }
 
@@ -320,6 +353,13 @@ impl FieldRule {
                 self.on_foreign_edit
                     .map(|policy| words::word(&FOREIGN_EDIT, policy)),
             ),
+            ("index", self.index.then_some(Json::Bool(true))),
+            ("required", self.required.then_some(Json::Bool(true))),
+            ("default", text(self.default.as_ref())),
+            (
+                "newChoices",
+                (self.new_choices != NewChoices::Grow).then(|| words::word(&NEW_CHOICES, self.new_choices)),
+            ),
         ])
     }
 }
@@ -329,6 +369,30 @@ fn read_flag(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> bool {
         .get(key)
         .and_then(|slot| reader.flag(&slot))
         .unwrap_or(false)
+}
+
+/// The title column is built in: what it is like is not ours to say.
+fn refuse_for_title(reader: &mut Reader, fields: &Fields<'_>) {
+    for key in ["index", "required", "default"] {
+        if fields.has(key) {
+            reader.report(
+                fields.key_at(key),
+                ProblemCode::Contradiction,
+                format!("`{}` stands beside `title: true`", fields.path_of(key)),
+                "remove it: the title column is built in, and is set up in the list's settings",
+            );
+        }
+    }
+}
+
+/// A default as the list spells it: numbers and flags are texts there, too.
+fn read_default(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
+    match slot.body() {
+        Body::Flag(flag) => Some(if *flag { "1" } else { "0" }.to_owned()),
+        Body::Whole(number) => Some(number.to_string()),
+        Body::Fraction(number) => Some(number.to_string()),
+        _ => reader.line(slot, SINGLE_LINE_MAX as usize).map(str::to_owned),
+    }
 }
 
 /// `^[A-Za-z][A-Za-z0-9]{0,31}$`, so that SharePoint neither encodes nor cuts it.

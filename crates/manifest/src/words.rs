@@ -1,6 +1,7 @@
 //! The words for policies in documents.
 
 use serde_json::{Value as Json, json};
+use syncbridge_domain::list_rules::{NewChoices, TargetMode};
 use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
 
 use crate::reader::{Fields, Reader};
@@ -22,6 +23,16 @@ pub(crate) const FOREIGN_EDIT: [(&str, OnForeignEdit); 3] = [
 
 /// Whether items follow their rows, or are written once and left alone.
 pub(crate) const MODE: [(&str, bool); 2] = [("sync", false), ("archive_only", true)];
+
+/// Who owns a list's columns.
+pub(crate) const TARGET_MODE: [(&str, TargetMode); 2] = [
+    ("managed", TargetMode::Managed),
+    ("bring_your_own", TargetMode::BringYourOwn),
+];
+
+/// What happens to a choice column when its source column gets a new text.
+pub(crate) const NEW_CHOICES: [(&str, NewChoices); 2] =
+    [("grow", NewChoices::Grow), ("fixed", NewChoices::Fixed)];
 
 /// The word of a value.
 pub(crate) fn word<T: PartialEq>(words: &[(&'static str, T)], value: T) -> Json {

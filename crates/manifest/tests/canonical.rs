@@ -266,7 +266,14 @@ fn any_definition() -> impl Strategy<Value = serde_json::Value> {
                         4 => json!("datetime"),
                         _ => json!("boolean"),
                     };
+                    let kind_name = kind.as_str().unwrap_or_default().to_owned();
                     let mut field = json!({ "column": column, "passive": passive, "type": kind });
+                    match index % 4 {
+                        0 => field["index"] = json!(kind_name != "multiline"),
+                        1 => field["default"] = json!(index),
+                        2 => field["newChoices"] = json!("fixed"),
+                        _ => field["required"] = json!(passive),
+                    }
                     // Different from each other whatever the texts are.
                     if let Some(shown) = shown {
                         field["as"] = json!(format!("{index} {shown}"));
@@ -282,7 +289,11 @@ fn any_definition() -> impl Strategy<Value = serde_json::Value> {
                         "database": "company",
                         "connection": "contoso",
                         "source": { "table": { "schema": "s", "table": format!("t{table}") } },
-                        "target": { "site": "contoso.sharepoint.com", "list": list },
+                        "target": match batch % 2 {
+                            0 => json!({ "site": "contoso.sharepoint.com", "list": list }),
+                            _ => json!({ "site": "contoso.sharepoint.com", "list": list,
+                                         "mode": "bring_your_own", "identityColumn": "Key" }),
+                        },
                         "fields": fields,
                         "guards": { "deletes": { "count": count, "share": share } },
                         "limits": { "batchWrites": batch },

@@ -409,3 +409,25 @@ fn every_code_has_its_section_in_the_documentation() {
         );
     }
 }
+
+#[test]
+fn what_is_asked_of_columns_and_lists_has_to_make_sense() {
+    let text = format!(
+        "{HEAD}  database: company\n  connection: contoso\n  source: {{table: public.t}}\n  \
+         target: {{site: contoso.sharepoint.com, list: T, identityColumn: Key}}\n  fields:\n    \
+         - {{column: a, title: true, index: true}}\n    - {{column: b, type: multiline, index: true}}\n    \
+         - {{column: c, newChoices: sometimes}}\n"
+    );
+    let messages = messages(&text);
+    for part in [
+        "`spec.target.identityColumn` is for lists of your own",
+        "`spec.fields[0].index` stands beside `title: true`",
+        "`spec.fields[1].index` stands beside `type: multiline`",
+        "`spec.fields[2].newChoices`",
+    ] {
+        assert!(
+            messages.iter().any(|message| message.contains(part)),
+            "{part}: {messages:#?}"
+        );
+    }
+}

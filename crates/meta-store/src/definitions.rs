@@ -12,9 +12,11 @@ use crate::documents::Change;
 use crate::error::{Error, Result, violates};
 use crate::number::{from_bigint, from_integer};
 
+mod list;
 mod summary;
 mod time_zone;
 
+pub use list::{list_facts, owner_of, set_list, set_list_facts};
 pub use summary::{LastRun, Summary, summaries};
 pub use time_zone::{set_site_time_zone, site_time_zone, site_time_zones};
 
@@ -299,41 +301,6 @@ pub async fn data_key(connection: &mut PgConnection, ring: &Keyring, id: Definit
         what: "the definition's data key",
         reason,
     })
-}
-
-/// Remembers the list that was made or found for a definition. The same one again changes nothing.
-///
-/// # Errors
-/// [`Error::ListFixed`] where it has a ledger for another list; [`Error::ListOwned`] where another definition
-/// with the same namespace owns it.
-pub async fn set_list(
-    connection: &mut PgConnection,
-    id: DefinitionId,
-    list: &ProvisionedList,
-    actor: &str,
-) -> Result<()> {
-    let present = get(connection, id).await?;
-    if present.list.as_ref() == Some(list) {
-        return Ok(());
-    }
-    if present.list.is_some() && ledger_rows(connection, id).await? > 0 {
-        return Err(Error::ListFixed { name: present.name });
-    }
-    sqlx::query(
-        "UPDATE definitions SET site_id = $2, list_id = $3, updated_at = now(), updated_by = $4
-         WHERE definition_id = $1",
-    )
-    .bind(id.uuid())
-    .bind(&list.site)
-    .bind(&list.list)
-    .bind(actor)
-    .execute(connection)
-    .await
-    .map_err(|error| match violates(&error, "definitions_one_owner") {
-        true => Error::ListOwned { name: present.name },
-        false => error.into(),
-    })?;
-    Ok(())
 }
 
 /// Gives a definition another name. Its id, ledger and namespace stay.

@@ -192,11 +192,16 @@ pub enum Error {
     },
     /// Another definition owns the list for this namespace.
     #[error(
-        "the list of definition `{name}` is owned by another definition with the same identity namespace"
+        "the list of definition `{name}` is owned by `{owner}`, which has the same identity namespace \
+         (`{namespace}`): both would write the same items"
     )]
     ListOwned {
         /// Name.
         name: String,
+        /// The definition that owns it.
+        owner: String,
+        /// What both are called inside the list.
+        namespace: String,
     },
     /// No list yet.
     #[error("definition `{name}` has no list yet")]

@@ -6,6 +6,7 @@ use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::FeedKind;
 use syncbridge_domain::ids::{DefinitionId, RunId, WorkspaceId};
+use syncbridge_domain::list_rules::ListRules;
 use syncbridge_domain::mapping::{Mapping, TitleRule};
 use syncbridge_domain::policy::Policies;
 use syncbridge_domain::quota::{Lane, Ru, Spending, WhyTag};
@@ -37,6 +38,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
         target: TargetSpec {
             site: "s".into(),
             list: LIST.into(),
+            rules: ListRules::default(),
         },
         mapping: Mapping {
             key: vec![],

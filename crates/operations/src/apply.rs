@@ -4,17 +4,21 @@
 use serde::Serialize;
 use serde_json::json;
 use syncbridge_domain::feed::FeedKind;
+use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::policy::DeletePolicy;
 use syncbridge_domain::preflight::Finding;
 use syncbridge_manifest::{Document, Located, SecretRef, Spec, SyncDefinitionSpec};
-use syncbridge_meta_store::{Change, PgConnection, audit, catalog, connections, definitions, sealed_secrets};
+use syncbridge_meta_store::{
+    Change, Error as StoreError, PgConnection, audit, catalog, connections, definitions, sealed_secrets,
+};
 
 use crate::Operations;
 use crate::access::{SecretPlace, secret_places};
 use crate::actor::Actor;
 use crate::definition;
 use crate::error::{Error, Result};
-use crate::ports::{ListState, ListWish};
+use crate::list_side::{self, ListSide};
+use crate::ports::ListState;
 use crate::shelf::Shelf;
 use crate::site_zone::SiteZone;
 
@@ -99,29 +103,34 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mut mapping = definition::mapping(spec, &table)?;
-        definition::source_spec(spec, &table)?;
-        let stored = definitions::find(connection, self.workspace, name).await.ok();
+        let stored = match definitions::find(connection, self.workspace, name).await {
+            Ok(stored) => Some(stored),
+            Err(StoreError::NotFound { .. }) => None,
+            Err(other) => return Err(other.into()),
+        };
         let learnt = match &stored {
             Some(stored) => definitions::site_time_zone(connection, stored.id).await?,
             None => None,
         };
-        let zone = SiteZone::settle(spec, learnt.as_deref(), &mut mapping);
-        let known = stored.and_then(|d| d.list);
-        let wish = ListWish {
-            site: spec.target.site.to_string(),
-            name: &spec.target.list,
-            description: spec.target.description.clone().or(table.comment),
-            mapping: &mapping,
-            known: known.map(|list| list.list),
-            learn_time_zone: false,
-            archives: spec.policies.delete == DeletePolicy::Archive,
+        let known = stored.and_then(|stored| stored.list);
+        // What was learnt of another list says nothing about this one.
+        let facts = match &known {
+            Some(_) => definitions::list_facts(connection, self.workspace, name).await?,
+            None => ListFacts::default(),
         };
+        let mut side = ListSide::of(spec, &table, facts)?;
+        let zone = SiteZone::settle(spec, learnt.as_deref(), &mut side.mapping);
+        definition::source_spec(spec, &table)?;
+        list_side::refuse_second_owner(shelf, name, spec)?;
+        let wish = side.wish(spec, &table, known.map(|list| list.list));
         let planned = self.adapters.list_plan(&graph, wish).await;
         let mut state = planned.map_err(|failure| definition::about_list(failure, spec))?;
         state.time_zone = zone.name();
         state.learns_time_zone = zone.is_to_learn();
-        let findings = self.glance(&graph, &mapping, state.target.as_ref()).await?;
+        if let Some(target) = &state.target {
+            list_side::refuse_owned_list(connection, self.workspace, &target.list, name, spec).await?;
+        }
+        let findings = self.glance(&graph, &side.mapping, state.target.as_ref()).await?;
         Ok((state, findings))
     }
 

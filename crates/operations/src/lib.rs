@@ -15,6 +15,7 @@ mod diff;
 mod error;
 mod get;
 mod ledger_show;
+mod list_side;
 pub mod ports;
 mod preflight;
 mod quarantine_edit;

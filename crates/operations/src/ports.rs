@@ -1,5 +1,6 @@
 //! What operations need from the outside. The binary implements it with the worker's functions.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::{HashKey, Key};
+use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
@@ -100,6 +102,10 @@ pub struct ListWish<'a> {
     pub description: Option<String>,
     /// What travels.
     pub mapping: &'a Mapping,
+    /// What is asked of single columns, by their source columns.
+    pub options: &'a BTreeMap<String, ColumnOptions>,
+    /// How items are recognised in a list that people own; `None`: the list is ours to make.
+    pub own: Option<ItemIdentity>,
     /// The list provisioned before.
     pub known: Option<String>,
     /// Whether provisioning has to find out the site's time zone.
@@ -123,6 +129,10 @@ pub struct ListState {
     pub time_zone: Option<String>,
     /// Whether the first run will find it out.
     pub learns_time_zone: bool,
+    /// Columns that are (to be) given further choices or an index.
+    pub changed: Vec<String>,
+    /// What is remembered of the list.
+    pub facts: ListFacts,
 }
 
 /// A run to be done now, in this process.

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use serde::Serialize;
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::list_rules::ListRules;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{
     Finding, Forecast, ListSurvey, Weight, cannot_tell, judge_list, judge_mapping, judge_source,
@@ -75,6 +76,7 @@ impl Operations {
         prepared.list = Some(target.clone().unwrap_or_else(|| TargetSpec {
             site: prepared.spec.target.site.to_string(),
             list: String::new(),
+            rules: ListRules::default(),
         }));
         let order = RunOrder {
             name,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{DefinitionId, RunId};
+use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::policy::DeletePolicy;
 use syncbridge_domain::quota::Lane;
@@ -24,6 +25,7 @@ use crate::actor::Actor;
 use crate::addressed::key_of;
 use crate::definition;
 use crate::error::Result;
+use crate::list_side::ListSide;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
 use crate::preflight::blocked;
 use crate::shelf::Shelf;
@@ -85,6 +87,8 @@ pub(crate) struct Prepared {
     pub(crate) source: InstanceAccess,
     pub(crate) graph: ConnectionAccess,
     table: TableShape,
+    side: ListSide,
+    /// What travels; a check tightens it to what the list really takes.
     pub(crate) mapping: Mapping,
     zone: SiteZone,
     pub(crate) list: Option<TargetSpec>,
@@ -95,19 +99,11 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// The list that the definition asks for.
     pub(crate) fn wish(&self) -> ListWish<'_> {
+        let known = self.list.as_ref().map(|list| list.list.clone());
         ListWish {
-            site: self.spec.target.site.to_string(),
-            name: &self.spec.target.list,
-            description: self
-                .spec
-                .target
-                .description
-                .clone()
-                .or_else(|| self.table.comment.clone()),
-            mapping: &self.mapping,
-            known: self.list.as_ref().map(|list| list.list.clone()),
             learn_time_zone: self.zone.is_to_learn(),
             archives: self.archives,
+            ..self.side.wish(&self.spec, &self.table, known)
         }
     }
 
@@ -137,6 +133,7 @@ impl Operations {
             prepared.list = Some(TargetSpec {
                 site,
                 list: String::new(),
+                rules: prepared.side.rules(false),
             });
         }
         if prepared.list.is_none() && order.kind != RunKind::Push {
@@ -145,7 +142,8 @@ impl Operations {
         if prepared.list.is_none() {
             self.refuse_blocked(&prepared, order.name).await?;
         }
-        if prepared.list.is_none() || (prepared.zone.is_to_learn() && order.kind == RunKind::Push) {
+        let unfit = !prepared.side.is_fitted() || prepared.zone.is_to_learn();
+        if prepared.list.is_none() || (unfit && order.kind == RunKind::Push) {
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
         }
         drop(connection);
@@ -191,12 +189,17 @@ impl Operations {
             .adapters
             .describe_table(&source, &spec.source.schema, &spec.source.table)
             .await?;
-        let mut mapping = definition::mapping(&spec, &table)?;
+        let facts = match &stored.list {
+            Some(_) => definitions::list_facts(connection, self.workspace, name).await?,
+            None => ListFacts::default(),
+        };
+        let mut side = ListSide::of(&spec, &table, facts)?;
         let learnt = definitions::site_time_zone(connection, stored.id).await?;
-        let zone = SiteZone::settle(&spec, learnt.as_deref(), &mut mapping);
+        let zone = SiteZone::settle(&spec, learnt.as_deref(), &mut side.mapping);
         let list = stored.list.map(|list| TargetSpec {
             site: list.site,
             list: list.list,
+            rules: side.rules(false),
         });
         Ok(Prepared {
             id: stored.id,
@@ -206,7 +209,8 @@ impl Operations {
             source,
             graph,
             table,
-            mapping,
+            mapping: side.mapping.clone(),
+            side,
             zone,
             list,
         })
@@ -226,11 +230,18 @@ impl Operations {
                 list: target.list.clone(),
             };
             definitions::set_list(connection, prepared.id, &list, actor.name()).await?;
-            prepared.list = Some(target.clone());
+            prepared.side.learn(&state.facts);
+            prepared.mapping = prepared.side.mapping.clone();
+            definitions::set_list_facts(connection, prepared.id, &prepared.side.facts).await?;
+            prepared.list = Some(TargetSpec {
+                rules: prepared.side.rules(state.creates),
+                ..target.clone()
+            });
         }
         if let Some(zone) = state.time_zone.as_deref().filter(|_| prepared.zone.is_to_learn()) {
             definitions::set_site_time_zone(connection, prepared.id, zone, actor.name()).await?;
-            prepared.zone = SiteZone::settle(&prepared.spec, Some(zone), &mut prepared.mapping);
+            prepared.zone = SiteZone::settle(&prepared.spec, Some(zone), &mut prepared.side.mapping);
+            prepared.mapping = prepared.side.mapping.clone();
         }
         prepared.list_is_new = state.creates;
         Ok(state)
@@ -298,6 +309,7 @@ impl Operations {
         };
         let mut outcome = self.adapters.run(job).await?;
         outcome.notices.extend(prepared.zone.notice());
+        outcome.notices.extend(prepared.side.remark());
         Ok(RunReport {
             run,
             definition: order.name.to_owned(),

@@ -107,6 +107,8 @@ fn wish<'a>(wish: &'a ListWish<'a>) -> worker::ListWish<'a> {
         name: wish.name,
         description: wish.description.clone(),
         mapping: wish.mapping,
+        options: wish.options,
+        own: wish.own.clone(),
         known: wish.known.clone(),
         learn_time_zone: wish.learn_time_zone,
         archives: wish.archives,
@@ -121,6 +123,8 @@ fn state(plan: worker::ListPlan) -> ListState {
         columns: plan.columns,
         time_zone: plan.time_zone.map(|zone| zone.name().to_owned()),
         learns_time_zone: false,
+        changed: plan.changed,
+        facts: plan.facts,
     }
 }
 

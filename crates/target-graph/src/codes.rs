@@ -104,6 +104,12 @@ pub const STORAGE: &str = "graph.storage_full";
 pub const BANDWIDTH: &str = "graph.bandwidth";
 /// An existing list does not fit the mapping.
 pub const COLUMNS_DIFFER: &str = "list.columns_differ";
+/// A list takes no further index.
+pub const NO_INDEX: &str = "list.no_index";
+/// People's list cannot tell its items apart.
+pub const NO_IDENTITY: &str = "list.no_identity";
+/// A choice column does not hold the text, and is not to grow.
+pub const CHOICE_FIXED: &str = "graph.choice_fixed";
 /// An existing list is not a plain list.
 pub const NOT_A_LIST: &str = "list.wrong_template";
 /// The address names no site or list.

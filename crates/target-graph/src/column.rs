@@ -1,8 +1,11 @@
 //! List columns: what we want, what is there, and whether the one serves for the other (contract §5).
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
+use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, NewChoices, TargetMode};
 use syncbridge_domain::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 
 /// The built-in text column of every plain list.
@@ -11,16 +14,16 @@ pub const TITLE: &str = "Title";
 /// A column as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredColumn {
+    /// The source column that fills it; `None` for a column of our own.
+    pub source: Option<String>,
     /// Internal name, never changed after creation.
     pub name: String,
     /// Name people see.
     pub display_name: String,
-    /// Shown beside the column's settings.
-    pub description: Option<String>,
     /// Kind.
     pub facet: Facet,
-    /// Can be filtered by.
-    pub indexed: bool,
+    /// What else is asked of it.
+    pub options: ColumnOptions,
     /// Holds no value twice; needs an index.
     pub unique: bool,
     /// Not shown to people.
@@ -36,6 +39,10 @@ pub struct DesiredList {
     pub display_name: String,
     /// Shown beside the list's name.
     pub description: Option<String>,
+    /// Who owns the columns.
+    pub mode: TargetMode,
+    /// By which column items are recognised.
+    pub identity: ItemIdentity,
     /// What `Title` is called, where a field is mapped onto it.
     pub title_display_name: Option<String>,
     /// All columns but `Title`, which is built in.
@@ -50,29 +57,25 @@ impl DesiredList {
         description: Option<String>,
         mapping: &Mapping,
     ) -> Self {
-        let column = |field: &FieldMapping| DesiredColumn {
-            name: field.target.clone(),
-            display_name: field.display_name.clone(),
-            description: None,
-            facet: field.facet.clone(),
-            indexed: false,
-            unique: false,
-            hidden: false,
-        };
         let mut columns: Vec<_> = mapping
             .fields
             .iter()
             .filter(|field| field.target != TITLE)
-            .map(column)
+            .map(desired_column)
             .collect();
         columns.push(DesiredColumn {
+            source: None,
             name: SYNC_KEY_COLUMN.to_owned(),
             display_name: SYNC_KEY_COLUMN.to_owned(),
-            description: Some("Kept by SyncBridge to recognise the row; do not change.".to_owned()),
             facet: Facet::Text {
                 max_length: SINGLE_LINE_MAX,
             },
-            indexed: true,
+            options: ColumnOptions {
+                description: Some("Kept by SyncBridge to recognise the row; do not change.".to_owned()),
+                indexed: true,
+                named: true,
+                ..ColumnOptions::default()
+            },
             unique: true,
             hidden: true,
         });
@@ -80,11 +83,61 @@ impl DesiredList {
             known_id: None,
             display_name: display_name.into(),
             description,
+            mode: TargetMode::Managed,
+            identity: ItemIdentity::default(),
             title_display_name: mapping
                 .title_field()
                 .map(|at| mapping.fields[at].display_name.clone()),
             columns,
         }
+    }
+
+    /// With what is asked of single columns, by their source columns.
+    #[must_use]
+    pub fn with_options(mut self, options: &BTreeMap<String, ColumnOptions>) -> Self {
+        for column in &mut self.columns {
+            let asked = column.source.as_ref().and_then(|source| options.get(source));
+            if let Some(asked) = asked {
+                column.options = asked.clone();
+            }
+        }
+        self
+    }
+
+    /// As a list whose columns people own: nothing is to be made in it, and items are recognised by `identity`.
+    #[must_use]
+    pub fn of_people(mut self, identity: ItemIdentity) -> Self {
+        self.mode = TargetMode::BringYourOwn;
+        self.title_display_name = None;
+        self.columns.retain(|column| column.source.is_some());
+        if let ItemIdentity::SyncKey { column } = &identity {
+            self.columns.push(DesiredColumn {
+                source: None,
+                name: column.clone(),
+                display_name: column.clone(),
+                facet: Facet::Text { max_length: 27 },
+                options: ColumnOptions {
+                    named: true,
+                    ..ColumnOptions::default()
+                },
+                unique: false,
+                hidden: false,
+            });
+        }
+        self.identity = identity;
+        self
+    }
+}
+
+fn desired_column(field: &FieldMapping) -> DesiredColumn {
+    DesiredColumn {
+        source: Some(field.column.clone()),
+        name: field.target.clone(),
+        display_name: field.display_name.clone(),
+        facet: field.facet.clone(),
+        options: ColumnOptions::default(),
+        unique: false,
+        hidden: false,
     }
 }
 
@@ -93,13 +146,18 @@ impl DesiredList {
     #[must_use]
     pub fn marking_archived(mut self) -> Self {
         self.columns.push(DesiredColumn {
+            source: None,
             name: STATE_COLUMN.to_owned(),
             display_name: STATE_COLUMN.to_owned(),
-            description: Some("Kept by SyncBridge: `archived` where the item's row is gone.".to_owned()),
             facet: Facet::Text {
                 max_length: SINGLE_LINE_MAX,
             },
-            indexed: true,
+            options: ColumnOptions {
+                description: Some("Kept by SyncBridge: `archived` where the item's row is gone.".to_owned()),
+                indexed: true,
+                named: true,
+                ..ColumnOptions::default()
+            },
             unique: false,
             hidden: false,
         });
@@ -114,22 +172,46 @@ impl DesiredColumn {
         body.insert("name".into(), json!(self.name));
         body.insert("displayName".into(), json!(self.display_name));
         // Absent members are left out: explicit nulls were seen to fail (contract §5).
-        if let Some(description) = &self.description {
-            body.insert("description".into(), json!(description));
+        if let Some(description) = &self.options.description {
+            body.insert("description".into(), json!(short(description)));
         }
-        body.insert("required".into(), json!(false));
+        if let Some(default) = &self.options.default {
+            body.insert("defaultValue".into(), json!({ "value": default }));
+        }
+        body.insert("required".into(), json!(self.options.required));
         body.insert("hidden".into(), json!(self.hidden));
-        body.insert("indexed".into(), json!(self.indexed || self.unique));
+        body.insert("indexed".into(), json!(self.is_indexed()));
         body.insert("enforceUniqueValues".into(), json!(self.unique));
         let (name, facet) = self.facet_definition();
         body.insert(name.into(), facet);
         Json::Object(body)
     }
 
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.options.indexed || self.unique
+    }
+
     /// Name and settings of its facet.
     pub(crate) fn facet_definition(&self) -> (&'static str, Json) {
         facet_json(&self.facet)
     }
+}
+
+/// As much of a comment as a column takes.
+fn short(text: &str) -> String {
+    const MOST: usize = 250;
+    if text.encode_utf16().count() <= MOST {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if short.encode_utf16().count() + c.len_utf16() >= MOST {
+            break;
+        }
+        short.push(c);
+    }
+    short.push('…');
+    short
 }
 
 fn facet_json(facet: &Facet) -> (&'static str, Json) {
@@ -193,6 +275,8 @@ pub struct ListColumn {
     pub unique: bool,
     /// Cannot be written.
     pub read_only: bool,
+    /// A new item that says nothing about it gets a value all the same.
+    pub has_default: bool,
     /// Kind; `None` for kinds that are not synced or not told.
     pub kind: Option<ColumnKind>,
 }
@@ -210,7 +294,7 @@ pub enum ColumnKind {
 
 /// The members of [`ColumnAnswer`], as they are asked for.
 pub(crate) const SELECTED_COLUMN_PROPERTIES: &str = "id,name,displayName,hidden,indexed,enforceUniqueValues,\
-readOnly,text,number,choice,dateTime,boolean,currency,lookup,personOrGroup,calculated,geolocation";
+readOnly,defaultValue,text,number,choice,dateTime,boolean,currency,lookup,personOrGroup,calculated,geolocation";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -227,6 +311,7 @@ pub(crate) struct ColumnAnswer {
     enforce_unique_values: bool,
     #[serde(default)]
     read_only: bool,
+    default_value: Option<Json>,
     text: Option<TextAnswer>,
     number: Option<NumberAnswer>,
     choice: Option<ChoiceAnswer>,
@@ -279,6 +364,7 @@ impl From<ColumnAnswer> for ListColumn {
             indexed,
             enforce_unique_values,
             read_only,
+            default_value,
             ..
         } = answer;
         Self {
@@ -289,6 +375,7 @@ impl From<ColumnAnswer> for ListColumn {
             indexed,
             unique: enforce_unique_values,
             read_only,
+            has_default: default_value.is_some_and(|default| !default.is_null()),
             kind,
         }
     }
@@ -365,11 +452,20 @@ pub(crate) enum Fit {
     Serves,
     /// With these choices, the present ones first.
     Grow(Vec<String>),
+    /// Once it is indexed.
+    Index,
     /// Not, and it is for a person to say what gives way.
     Differs(ColumnDifference),
 }
 
 pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
+    match fit_of_kind(wanted, found) {
+        Fit::Serves if wanted.options.indexed && !found.indexed => Fit::Index,
+        other => other,
+    }
+}
+
+fn fit_of_kind(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
     let differs = |needs: String, has: String, fix: &str| {
         Fit::Differs(ColumnDifference {
             column: wanted.name.clone(),
@@ -390,13 +486,6 @@ pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
             "an indexed column of unique values".into(),
             "a column without index or uniqueness".into(),
             "in the list's settings, index the column and enforce unique values",
-        );
-    }
-    if wanted.indexed && !found.indexed {
-        return differs(
-            "an indexed column".into(),
-            "a column without index".into(),
-            "index the column in the list's settings",
         );
     }
     let other_kind = |has: String| {
@@ -432,12 +521,18 @@ pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
                 .filter(|choice| !has.contains(choice))
                 .cloned()
                 .collect();
-            if missing.is_empty() {
+            if missing.is_empty() || wanted.options.new_choices == NewChoices::Fixed {
                 Fit::Serves
             } else {
                 Fit::Grow(has.iter().cloned().chain(missing).collect())
             }
         }
+        (Facet::MultiLine, Some(ColumnKind::Known(Facet::Text { max_length: has }))) => differs(
+            facet_name(&wanted.facet).into(),
+            format!("single-line text of {has} characters"),
+            "write `type: {kind: text, maxLength: …}` for the field, whereupon rows with longer texts are refused, or \
+             map it to another internal name",
+        ),
         (_, Some(ColumnKind::Known(facet))) => other_kind(facet_name(facet).into()),
         (_, Some(ColumnKind::RichText)) => other_kind("rich text".into()),
         (_, Some(ColumnKind::Other(name))) => other_kind((*name).into()),
@@ -445,7 +540,7 @@ pub(crate) fn fit(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
     }
 }
 
-fn facet_name(facet: &Facet) -> &'static str {
+pub(crate) fn facet_name(facet: &Facet) -> &'static str {
     match facet {
         Facet::Text { .. } => "single-line text",
         Facet::MultiLine => "multi-line plain text",
@@ -459,92 +554,5 @@ fn facet_name(facet: &Facet) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wanted(facet: Facet) -> DesiredColumn {
-        DesiredColumn {
-            name: "Col".into(),
-            display_name: "Column".into(),
-            description: None,
-            facet,
-            indexed: false,
-            unique: false,
-            hidden: false,
-        }
-    }
-
-    fn found(definition: &Json) -> ListColumn {
-        let mut body = definition.clone();
-        body["id"] = json!("c1");
-        serde_json::from_value::<ColumnAnswer>(body).unwrap().into()
-    }
-
-    fn all_facets() -> Vec<Facet> {
-        vec![
-            Facet::Text { max_length: 100 },
-            Facet::MultiLine,
-            Facet::Number { decimals: Some(2) },
-            Facet::Boolean,
-            Facet::Choice {
-                choices: vec!["A".into(), "B".into()],
-            },
-            Facet::MultiChoice {
-                choices: vec!["A".into(), "B".into()],
-            },
-            Facet::DateTime,
-            Facet::DateOnly,
-        ]
-    }
-
-    #[test]
-    fn a_column_made_from_a_facet_serves_that_facet_and_no_other_kind() {
-        for (i, made) in all_facets().into_iter().enumerate() {
-            let column = found(&wanted(made).definition());
-            for (j, needed) in all_facets().into_iter().enumerate() {
-                let fit = fit(&wanted(needed), &column);
-                assert_eq!(fit == Fit::Serves, i == j, "made {i}, needed {j}: {fit:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn choices_grow_and_lengths_must_do() {
-        let column = found(
-            &wanted(Facet::Choice {
-                choices: vec!["Z".into(), "A".into()],
-            })
-            .definition(),
-        );
-        let needed = wanted(Facet::Choice {
-            choices: vec!["A".into(), "B".into()],
-        });
-        assert_eq!(
-            fit(&needed, &column),
-            Fit::Grow(vec!["Z".into(), "A".into(), "B".into()])
-        );
-        let column = found(&wanted(Facet::Text { max_length: 100 }).definition());
-        assert_eq!(fit(&wanted(Facet::Text { max_length: 50 }), &column), Fit::Serves);
-        assert!(matches!(
-            fit(&wanted(Facet::Text { max_length: 255 }), &column),
-            Fit::Differs(_)
-        ));
-    }
-
-    #[test]
-    fn a_sync_key_without_uniqueness_or_index_does_not_serve() {
-        let mut needed = wanted(Facet::Text { max_length: 255 });
-        needed.unique = true;
-        let full = found(&needed.definition());
-        assert_eq!(fit(&needed, &full), Fit::Serves);
-        let plain = found(&wanted(Facet::Text { max_length: 255 }).definition());
-        assert!(matches!(fit(&needed, &plain), Fit::Differs(_)));
-    }
-
-    #[test]
-    fn a_definition_never_carries_a_null() {
-        for facet in all_facets() {
-            assert!(!wanted(facet).definition().to_string().contains("null"));
-        }
-    }
-}
+#[path = "column_tests.rs"]
+mod tests;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 use serde_json::Value as Json;
+use syncbridge_domain::list_rules::{ItemIdentity, ListRules};
 use syncbridge_domain::mapping::{Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemId};
 use syncbridge_domain::version::Version;
@@ -20,37 +21,66 @@ pub(crate) struct Shape {
     pub(crate) kept: BTreeSet<String>,
     /// Every internal name the list has, the sync key taken for granted.
     pub(crate) known: BTreeSet<String>,
+    /// Where the sync key is kept; `None` where a mapped column of the list's own tells items apart.
+    key_column: Option<String>,
+    /// Mapped columns in which an item that says nothing gets a value all the same.
+    pub(crate) defaulted: BTreeSet<String>,
     /// Whether no mapped column is hidden, so that an answer without `$select` shows them all.
     all_visible: bool,
 }
 
 impl Shape {
-    pub(crate) fn new(mapping: &Mapping, columns: &[ListColumn]) -> Self {
+    pub(crate) fn new(mapping: &Mapping, columns: &[ListColumn], rules: &ListRules) -> Self {
         let mapped: BTreeSet<String> = mapping.fields.iter().map(|field| field.target.clone()).collect();
         let hidden: BTreeSet<&String> = columns.iter().filter(|c| c.hidden).map(|c| &c.name).collect();
+        let key_column = match &rules.identity {
+            ItemIdentity::SyncKey { column } => Some(column.clone()),
+            ItemIdentity::KeyField { .. } => None,
+        };
         let mut kept = mapped.clone();
-        kept.insert(SYNC_KEY_COLUMN.to_owned());
+        kept.extend(key_column.clone());
+        let defaulted = columns.iter().filter(|column| column.has_default);
+        let defaulted = defaulted.map(|column| column.name.clone());
         // Only lists of definitions that archive have it.
         if columns.iter().any(|column| column.name == STATE_COLUMN) {
             kept.insert(STATE_COLUMN.to_owned());
         }
         Self {
+            defaulted: defaulted.filter(|name| mapped.contains(name)).collect(),
             // The sync key is hidden, and whether hidden columns are told is weakly evidenced; a list without
             // it refuses the first create by name.
             known: columns
                 .iter()
                 .map(|column| column.name.clone())
-                .chain([SYNC_KEY_COLUMN.to_owned()])
+                .chain(key_column.clone().filter(|name| name == SYNC_KEY_COLUMN))
                 .collect(),
             all_visible: !mapped.iter().any(|name| hidden.contains(name)),
             mapped,
             kept,
+            key_column,
         }
     }
 
-    /// The mapped columns that the list does not have.
+    /// Outgoing values as this list spells them: the sync key under its column's name, or not at all.
+    pub(crate) fn outgoing(&self, fields: &Fields) -> Fields {
+        let mut fields = fields.clone();
+        if self.key_column.as_deref() == Some(SYNC_KEY_COLUMN) {
+            return fields;
+        }
+        if let (Some(key), Some(column)) = (fields.remove(SYNC_KEY_COLUMN), &self.key_column) {
+            fields.insert(column.clone(), key);
+        }
+        fields
+    }
+
+    /// Whether a refusal for a value that is taken is about what items are recognised by.
+    pub(crate) fn is_key_column(&self, name: &str) -> bool {
+        self.key_column.as_deref() == Some(name)
+    }
+
+    /// The columns we need that the list does not have.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &String> {
-        self.mapped.difference(&self.known)
+        self.kept.difference(&self.known)
     }
 
     /// The nested option that names the columns; a hidden one is returned only when named.
@@ -120,9 +150,17 @@ pub(crate) fn is_item_number(id: &str) -> bool {
     !id.is_empty() && id.len() <= 20 && id.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// What matters of an answer, the sync key under our own name for it.
 fn keep(fields: BTreeMap<String, Json>, shape: &Shape) -> Fields {
     fields
         .into_iter()
         .filter(|(name, _)| shape.kept.contains(name))
+        .map(|(name, value)| {
+            if shape.is_key_column(&name) {
+                (SYNC_KEY_COLUMN.to_owned(), value)
+            } else {
+                (name, value)
+            }
+        })
         .collect()
 }

@@ -5,10 +5,8 @@ use futures_util::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::identity::SyncKey;
-use syncbridge_domain::mapping::SYNC_KEY_COLUMN;
 use syncbridge_domain::quota::{Ru, WhyTag};
-use syncbridge_domain::receipt::{Item, ItemId, ItemPage, ItemRead, Lookup};
+use syncbridge_domain::receipt::{Item, ItemId, ItemPage, ItemRead, Lookup, RowName};
 
 use crate::batch::{MAX_PARTS, PartOutcome};
 use crate::classify::{Classified, Endpoint, Meaning};
@@ -16,7 +14,7 @@ use crate::client::{parse, unreadable};
 use crate::codes;
 use crate::item::{ItemAnswer, is_item_number};
 use crate::list_target::{ListTarget, shown};
-use crate::request::{Call, literal, segment, with_query};
+use crate::request::{Call, segment, with_query};
 use crate::transport::{HttpResponse, Transport};
 
 const ITEMS: &str = "/sites/{site}/lists/{list}/items";
@@ -29,11 +27,22 @@ struct ItemsAnswer {
 }
 
 impl<T: Transport> ListTarget<T> {
-    /// Looks items up by sync key. One answer a key, in order.
-    pub async fn lookup(&self, keys: &[SyncKey], why: WhyTag) -> Vec<Lookup> {
-        let calls: Vec<Call> = keys.iter().map(|key| self.lookup_call(key, why)).collect();
-        let outcomes = self.read_parts(calls).await;
-        outcomes.into_iter().map(|outcome| self.found(outcome)).collect()
+    /// Looks items up by what they are recognised by. One answer a name, in order.
+    pub async fn lookup(&self, names: &[RowName], why: WhyTag) -> Vec<Lookup> {
+        if !self.rules.indexed && !names.is_empty() {
+            return self.search(names, why).await;
+        }
+        let calls: Vec<Result<Call, Failure>> =
+            names.iter().map(|name| self.lookup_call(name, why)).collect();
+        let outcomes = self.read_parts(calls.iter().flatten().cloned().collect()).await;
+        let mut found = outcomes.into_iter().map(|outcome| self.found(outcome));
+        let answers = calls.into_iter().map(|call| match call {
+            Ok(_) => found
+                .next()
+                .unwrap_or_else(|| Lookup::Unknown(not_asked().failure)),
+            Err(failure) => Lookup::Unknown(failure),
+        });
+        answers.collect()
     }
 
     /// Reads items by number. One answer an item, in order.
@@ -93,13 +102,14 @@ impl<T: Transport> ListTarget<T> {
         Ok(ItemPage { items, next })
     }
 
-    fn lookup_call(&self, key: &SyncKey, why: WhyTag) -> Call {
-        let filter = format!("fields/{SYNC_KEY_COLUMN} eq {}", literal(key.as_str()));
+    fn lookup_call(&self, name: &RowName, why: WhyTag) -> Result<Call, Failure> {
+        let column = self.rules.identity.column();
+        let filter = format!("fields/{column} eq {}", self.named(name)?.literal);
         let path = with_query(
             &self.items_path(),
             &[("$filter", &filter), ("$expand", &self.shape.expand())],
         );
-        Call::get(path, ITEMS, Endpoint::Items, why, Ru::MULTI_READ)
+        Ok(Call::get(path, ITEMS, Endpoint::Items, why, Ru::MULTI_READ))
     }
 
     fn item_call(&self, item: &ItemId, why: WhyTag) -> Call {

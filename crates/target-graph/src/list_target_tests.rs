@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 use syncbridge_domain::clock::Clock;
-use syncbridge_domain::identity::{Identity, SyncKey};
+use syncbridge_domain::identity::{Identity, Key, SyncKey};
 use syncbridge_domain::quota::{Ru, WhyTag};
-use syncbridge_domain::receipt::{Fields, ItemRead, Lookup};
+use syncbridge_domain::receipt::{Fields, ItemRead, Lookup, RowName};
 use syncbridge_domain::version::Version;
 
 use super::*;
@@ -412,9 +412,16 @@ async fn an_unknown_column_is_refused_before_anything_is_sent() {
         .collect();
     bench.script.json(200, &json!({"value": all}));
     let client = graph(&bench.script, &bench.clock);
-    let failure = ListTarget::open(&client, "s", "l", &mapping(), ListSettings::default())
-        .await
-        .unwrap_err();
+    let failure = ListTarget::open(
+        &client,
+        "s",
+        "l",
+        &mapping(),
+        ListSettings::default(),
+        &ListRules::default(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(
         (failure.code.as_str(), failure.column.as_deref()),
         (codes::COLUMN_UNKNOWN, Some("Notes"))
@@ -424,7 +431,11 @@ async fn an_unknown_column_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_hidden_mapped_column_makes_a_writes_answer_incomplete() {
     let bench = bench();
-    let shape = Shape::new(&mapping(), &columns(&["SyncBridgeKey", "Notes"]));
+    let shape = Shape::new(
+        &mapping(),
+        &columns(&["SyncBridgeKey", "Notes"]),
+        &ListRules::default(),
+    );
     let target = ListTarget {
         shape,
         ..bench.target
@@ -436,6 +447,28 @@ async fn a_hidden_mapped_column_makes_a_writes_answer_incomplete() {
         .write(vec![patch("7")], bench.clock.monotonic() + Duration::from_secs(5))
         .await;
     assert_eq!(item(&receipts[0]).value("Notes"), None, "unseen");
+}
+
+#[tokio::test]
+async fn a_column_that_was_written_and_is_not_answered_is_unseen_if_somebody_hid_it_meanwhile() {
+    for (hidden, seen) in [(true, None), (false, Some(&Json::Null))] {
+        let bench = bench();
+        let target = ListTarget {
+            left_out: Mutex::default(),
+            ..bench.target
+        };
+        bench
+            .script
+            .json(200, &json!({"@odata.etag": etag(5), "Notes": "n"}))
+            .json(
+                200,
+                &json!({"value": [{"id": "a", "name": "Amount", "hidden": hidden}]}),
+            );
+        let receipts = target
+            .write(vec![patch("7")], bench.clock.monotonic() + Duration::from_secs(5))
+            .await;
+        assert_eq!(item(&receipts[0]).value("Title"), seen, "hidden: {hidden}");
+    }
 }
 
 #[tokio::test]
@@ -474,10 +507,15 @@ async fn a_401_brings_one_new_token_and_then_it_stops() {
     assert_eq!(bench.script.body(1)["requests"].as_array().unwrap().len(), 1);
 }
 
-fn keys(n: u8) -> Vec<SyncKey> {
-    (0..n)
-        .map(|at| SyncKey::of(Identity::from_bytes([at; 16])))
-        .collect()
+fn name(n: u8) -> RowName {
+    RowName {
+        sync_key: SyncKey::of(Identity::from_bytes([n; 16])),
+        key: Key::from_bytes(b"\x05\0\0\0\x01k".to_vec()).unwrap(),
+    }
+}
+
+fn keys(n: u8) -> Vec<RowName> {
+    (0..n).map(name).collect()
 }
 
 #[tokio::test]

@@ -8,14 +8,16 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::list_rules::{ItemIdentity, ListFacts, TargetMode};
 use syncbridge_domain::quota::WhyTag;
 
 use crate::call::NoAnswer;
 use crate::classify::{Endpoint, Meaning};
 use crate::client::{GraphClient, parse};
 use crate::codes;
-use crate::column::{ColumnDifference, DesiredColumn, DesiredList, Fit, ListColumn, TITLE, fit};
+use crate::column::{ColumnDifference, DesiredColumn, DesiredList, ListColumn, TITLE};
 use crate::discovery::{List, list_not_found};
+use crate::matching::{self, Look, look};
 use crate::request::{Call, segment};
 use crate::transport::{HttpResponse, Method, Transport};
 
@@ -38,8 +40,12 @@ pub struct Provisioned {
     pub columns_added: Vec<String>,
     /// Internal names of columns whose choices this call extended.
     pub choices_extended: Vec<String>,
+    /// Internal names of columns that this call gave an index.
+    pub indexed: Vec<String>,
     /// Whether this call gave `Title` its display name.
     pub title_renamed: bool,
+    /// What is to be remembered of the list.
+    pub facts: ListFacts,
 }
 
 /// What provisioning would do; nothing was written to find out.
@@ -51,10 +57,16 @@ pub struct Inspection {
     pub missing: Vec<String>,
     /// Internal names of columns whose choices would be extended.
     pub extended: Vec<String>,
+    /// Internal names of columns that would get an index.
+    pub indexed: Vec<String>,
     /// Columns that are there and do not serve.
     pub differences: Vec<ColumnDifference>,
+    /// Why the list could not take another index, where one is needed.
+    pub no_index: Option<Failure>,
     /// Whether `Title` would get another display name.
     pub title_renamed: bool,
+    /// What would be remembered of the list.
+    pub facts: ListFacts,
 }
 
 impl Inspection {
@@ -64,6 +76,7 @@ impl Inspection {
         self.list.is_some()
             && self.missing.is_empty()
             && self.extended.is_empty()
+            && self.indexed.is_empty()
             && self.differences.is_empty()
             && !self.title_renamed
     }
@@ -71,7 +84,9 @@ impl Inspection {
     /// Why provisioning would refuse.
     #[must_use]
     pub fn refusal(&self) -> Option<Failure> {
-        let first = self.differences.first()?;
+        let Some(first) = self.differences.first() else {
+            return self.no_index.clone();
+        };
         let others = match self.differences.len() {
             1 => String::new(),
             n => format!("; {} more columns differ, too", n - 1),
@@ -82,16 +97,6 @@ impl Inspection {
         );
         Some(Failure::new(Scope::List, codes::COLUMNS_DIFFER, cause, first.fix.clone()).column(&first.column))
     }
-}
-
-/// What one look found.
-struct Look<'a> {
-    list: List,
-    missing: Vec<&'a DesiredColumn>,
-    extended: Vec<(&'a DesiredColumn, String, Vec<String>)>,
-    differences: Vec<ColumnDifference>,
-    /// Id and wanted name of `Title`.
-    rename_title: Option<(String, String)>,
 }
 
 /// How a step went, as far as it is known without looking.
@@ -108,6 +113,7 @@ struct Done {
     created_id: Option<String>,
     columns_added: Vec<String>,
     choices_extended: Vec<String>,
+    indexed: Vec<String>,
     title_renamed: bool,
     /// Hidden columns that the service said to have made, or to have already: it may not list them.
     unlisted: BTreeSet<String>,
@@ -120,6 +126,9 @@ impl<T: Transport> GraphClient<T> {
     /// [`codes::NOT_A_LIST`], [`codes::FORBIDDEN`] and whatever keeps Graph from answering.
     pub async fn inspect(&self, site: &str, desired: &DesiredList) -> Result<Inspection, Failure> {
         let Some(list) = self.find(site, desired).await? else {
+            if desired.mode == TargetMode::BringYourOwn {
+                return Err(no_such_list());
+            }
             let missing = desired.columns.iter().map(|column| column.name.clone()).collect();
             let title_renamed = desired
                 .title_display_name
@@ -129,8 +138,11 @@ impl<T: Transport> GraphClient<T> {
                 list: None,
                 missing,
                 extended: Vec::new(),
+                indexed: Vec::new(),
                 differences: Vec::new(),
+                no_index: matching::impossible_index(desired),
                 title_renamed,
+                facts: ListFacts::default(),
             });
         };
         let columns = self.columns(site, &list.id).await?;
@@ -148,14 +160,20 @@ impl<T: Transport> GraphClient<T> {
         let (mut troubles, mut rounds) = (0, 0);
         loop {
             let step = match self.look(site, desired, &done).await? {
-                None => self.create_list(site, desired, &mut done).await?,
+                None if desired.mode == TargetMode::BringYourOwn => return Err(no_such_list()),
+                None => {
+                    if let Some(refusal) = matching::impossible_index(desired) {
+                        return Err(refusal);
+                    }
+                    self.create_list(site, desired, &mut done).await?
+                }
                 Some(look) => {
                     let inspection = Inspection::from(&look);
                     if let Some(refusal) = inspection.refusal() {
                         return Err(refusal);
                     }
                     if inspection.fits() {
-                        return Ok(done.provisioned(look.list));
+                        return Ok(done.provisioned(look.list, inspection.facts));
                     }
                     if rounds == ROUNDS {
                         return Err(not_as_asked(&look));
@@ -277,7 +295,8 @@ impl<T: Transport> GraphClient<T> {
         for column in &look.missing {
             last = self
                 .schema(Method::Post, base.clone(), template, &column.definition())
-                .await?;
+                .await
+                .map_err(|failure| about_index(failure, column))?;
             // Noted also when the answer was lost: whether it is there is seen at the next look.
             if !done.columns_added.contains(&column.name) {
                 done.columns_added.push(column.name.clone());
@@ -305,6 +324,17 @@ impl<T: Transport> GraphClient<T> {
             }
             done.choices_extended.push(column.name.clone());
         }
+        for (column, id) in &look.unindexed {
+            let path = format!("{base}/{}", segment(id));
+            last = self
+                .schema(Method::Patch, path, one, &json!({"indexed": true}))
+                .await
+                .map_err(|failure| about_index(failure, column))?;
+            if matches!(last, Step::LookAgain(_)) {
+                return Ok(last);
+            }
+            done.indexed.push(column.name.clone());
+        }
         if let Some((id, name)) = &look.rename_title {
             let path = format!("{base}/{}", segment(id));
             last = self
@@ -313,6 +343,26 @@ impl<T: Transport> GraphClient<T> {
             done.title_renamed = true;
         }
         Ok(last)
+    }
+
+    /// Gives choice columns the texts they lack. The columns are read just before, so that what people added
+    /// meanwhile stays. Writes nothing where nothing is missing.
+    pub(crate) async fn grow_choices(
+        &self,
+        site: &str,
+        list: &str,
+        wanted: &[DesiredColumn],
+    ) -> Result<(), Failure> {
+        let desired = DesiredList {
+            known_id: Some(list.to_owned()),
+            display_name: String::new(),
+            description: None,
+            mode: TargetMode::Managed,
+            identity: ItemIdentity::default(),
+            title_display_name: None,
+            columns: wanted.to_vec(),
+        };
+        self.provision(site, &desired).await.map(|_| ())
     }
 
     /// One write to the schema. What may get better by looking again is told apart from what will not.
@@ -363,34 +413,6 @@ impl<T: Transport> GraphClient<T> {
     }
 }
 
-fn look<'a>(list: List, columns: &[ListColumn], desired: &'a DesiredList) -> Look<'a> {
-    let (mut missing, mut extended, mut differences) = (Vec::new(), Vec::new(), Vec::new());
-    for column in &desired.columns {
-        let Some(found) = columns.iter().find(|found| found.name == column.name) else {
-            missing.push(column);
-            continue;
-        };
-        match fit(column, found) {
-            Fit::Serves => {}
-            Fit::Grow(choices) => extended.push((column, found.id.clone(), choices)),
-            Fit::Differs(difference) => differences.push(difference),
-        }
-    }
-    let title = columns.iter().find(|column| column.name == TITLE);
-    let rename_title = desired.title_display_name.as_ref().and_then(|name| {
-        title
-            .filter(|column| column.display_name != *name)
-            .map(|column| (column.id.clone(), name.clone()))
-    });
-    Look {
-        list,
-        missing,
-        extended,
-        differences,
-        rename_title,
-    }
-}
-
 impl From<&Look<'_>> for Inspection {
     fn from(look: &Look<'_>) -> Self {
         Self {
@@ -401,8 +423,15 @@ impl From<&Look<'_>> for Inspection {
                 .iter()
                 .map(|(column, _, _)| column.name.clone())
                 .collect(),
+            indexed: look
+                .unindexed
+                .iter()
+                .map(|(column, _)| column.name.clone())
+                .collect(),
             differences: look.differences.clone(),
+            no_index: look.no_index.clone(),
             title_renamed: look.rename_title.is_some(),
+            facts: look.facts.clone(),
         }
     }
 }
@@ -414,14 +443,16 @@ impl From<Look<'_>> for Inspection {
 }
 
 impl Done {
-    fn provisioned(self, list: List) -> Provisioned {
+    fn provisioned(self, list: List, facts: ListFacts) -> Provisioned {
         Provisioned {
             list_id: list.id,
             list_web_url: list.web_url,
             created: self.asked_for_list,
             columns_added: self.columns_added,
             choices_extended: self.choices_extended,
+            indexed: self.indexed,
             title_renamed: self.title_renamed,
+            facts,
         }
     }
 }
@@ -433,6 +464,34 @@ fn not_ready() -> Failure {
         "a list that was just made does not answer yet",
         "wait some minutes and apply again; nothing is made twice",
     )
+}
+
+fn no_such_list() -> Failure {
+    Failure::new(
+        Scope::List,
+        codes::LIST_NOT_FOUND,
+        "there is no list of this name, and a list of your own is never made",
+        "make the list with its columns in the site, or write `target.mode: managed`",
+    )
+}
+
+/// A refusal of a column that was to be indexed, in words of what is behind it.
+fn about_index(failure: Failure, column: &DesiredColumn) -> Failure {
+    if !column.is_indexed() || failure.code != codes::INVALID && failure.code != codes::REFUSED {
+        return failure;
+    }
+    let why = if column.unique {
+        "the list takes no further unique, indexed column, by which its items would be recognised"
+    } else {
+        "the list takes no index on this column"
+    };
+    let fix = "SharePoint indexes a list while it has at most 5,000 items and 20 indexes: remove `index: true`, or \
+               remove an index that nobody needs; for a large list of your own, make the column there and write \
+               `target: {mode: bring_your_own, identityColumn: …}`";
+    Failure {
+        request_id: failure.request_id,
+        ..Failure::new(Scope::List, codes::NO_INDEX, why, fix).column(&column.name)
+    }
 }
 
 fn not_as_asked(look: &Look<'_>) -> Failure {

@@ -213,6 +213,7 @@ pub(crate) fn error(code: &str, message: &str) -> Json {
 pub(crate) mod client {
     use syncbridge_domain::facet::Facet;
     use syncbridge_domain::identity::KeyColumn;
+    use syncbridge_domain::list_rules::ListRules;
     use syncbridge_domain::mapping::{FieldMapping, Mapping, TitleRule};
     use syncbridge_domain::pg_type::PgType;
     use syncbridge_domain::policy::Direction;
@@ -224,7 +225,6 @@ pub(crate) mod client {
     use crate::column::{ListColumn, TITLE};
     use crate::credentials::Credentials;
     use crate::egress::EgressRules;
-    use crate::item::Shape;
     use crate::list_target::{ListSettings, ListTarget};
 
     pub(crate) const SITE: &str = "host,1,2";
@@ -291,6 +291,7 @@ pub(crate) mod client {
                 indexed: false,
                 unique: false,
                 read_only: false,
+                has_default: false,
                 kind: None,
             })
             .to_vec()
@@ -298,13 +299,27 @@ pub(crate) mod client {
 
     /// A target that was opened without asking.
     pub(crate) fn target(script: &Arc<Script>, clock: &Arc<ManualClock>) -> ListTarget<Arc<Script>> {
-        let shape = Shape::new(&mapping(), &columns(&["SyncBridgeKey"]));
-        ListTarget {
-            client: graph(script, clock).naming(shape.kept.clone()).about(SITE, LIST),
-            site: SITE.into(),
-            list: LIST.into(),
-            shape,
-            settings: ListSettings::default(),
-        }
+        target_under(script, clock, ListRules::default())
+    }
+
+    /// As [`target`], for a list with rules of its own.
+    pub(crate) fn target_under(
+        script: &Arc<Script>,
+        clock: &Arc<ManualClock>,
+        rules: ListRules,
+    ) -> ListTarget<Arc<Script>> {
+        // Scripts answer only what matters to them.
+        let shown = mapping().fields.into_iter().map(|field| (field.target, true));
+        let mut opened = ListTarget::opened(
+            graph(script, clock).about(SITE, LIST),
+            SITE,
+            LIST,
+            &mapping(),
+            &columns(&["SyncBridgeKey"]),
+            ListSettings::default(),
+            rules,
+        );
+        opened.left_out = shown.collect::<std::collections::BTreeMap<_, _>>().into();
+        opened
     }
 }

@@ -21,13 +21,14 @@ use syncbridge_devstack::simulator::{GraphSim, Profile, SimOptions};
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
 use syncbridge_domain::facet::Facet;
 use syncbridge_domain::failure::Scope;
-use syncbridge_domain::identity::{Identity, KeyColumn, SyncKey};
+use syncbridge_domain::identity::{Identity, Key, KeyColumn, SyncKey};
+use syncbridge_domain::list_rules::ListRules;
 use syncbridge_domain::mapping::{FieldMapping, Mapping, SYNC_KEY_COLUMN, TitleRule};
 use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{
-    Fields, Item, ItemId, ItemRead, Lookup, Receipt, Refusal, TaggedWrite, Write,
+    Fields, Item, ItemId, ItemRead, Lookup, Receipt, Refusal, RowName, TaggedWrite, Write,
 };
 use syncbridge_target_graph::cloud::Cloud;
 use syncbridge_target_graph::column::DesiredList;
@@ -162,9 +163,16 @@ impl Stack {
             page_size: 7,
             ..ListSettings::default()
         };
-        ListTarget::open(&self.client, &self.site, &made.list_id, &mapping(), settings)
-            .await
-            .unwrap()
+        ListTarget::open(
+            &self.client,
+            &self.site,
+            &made.list_id,
+            &mapping(),
+            settings,
+            &ListRules::default(),
+        )
+        .await
+        .unwrap()
     }
 
     fn deadline(&self) -> Monotonic {
@@ -194,6 +202,13 @@ async fn sim_page(sim: &GraphSim, path: &str) -> Json {
         .await
         .unwrap();
     serde_json::from_slice(&answer.body).unwrap()
+}
+
+fn name(n: u8) -> RowName {
+    RowName {
+        sync_key: SyncKey::of(Identity::from_bytes([n; 16])),
+        key: Key::from_bytes(b"\x05\0\0\0\x01k".to_vec()).unwrap(),
+    }
 }
 
 fn key(n: u8) -> SyncKey {
@@ -384,7 +399,7 @@ async fn items_are_made_changed_found_read_paged_and_deleted_and_every_unit_is_a
     );
 
     let found = target
-        .lookup(&(0..25).map(key).collect::<Vec<_>>(), WhyTag::Probe)
+        .lookup(&(0..25).map(name).collect::<Vec<_>>(), WhyTag::Probe)
         .await;
     assert!(
         matches!(&found[2], Lookup::One(item) if item.sync_key() == Some(key(2).as_str()) && item.id == items[2].id)
@@ -449,7 +464,7 @@ async fn a_write_whose_answer_was_lost_is_unknown_and_found_by_its_key() {
             "{fault}: {receipts:?}"
         );
         for found in target
-            .lookup(&(0..4).map(key).collect::<Vec<_>>(), WhyTag::Probe)
+            .lookup(&(0..4).map(name).collect::<Vec<_>>(), WhyTag::Probe)
             .await
         {
             assert!(matches!(found, Lookup::One(_)), "{fault}: {found:?}");
@@ -466,7 +481,7 @@ async fn a_write_whose_answer_was_lost_is_unknown_and_found_by_its_key() {
         receipts[0]
     );
     assert!(matches!(
-        target.lookup(&[key(1)], WhyTag::Probe).await[0],
+        target.lookup(&[name(1)], WhyTag::Probe).await[0],
         Lookup::One(_)
     ));
 }
@@ -544,9 +559,16 @@ async fn a_wrong_secret_an_unknown_site_and_a_missing_list_are_told_apart() {
     assert_eq!(failure.code, codes::SITE_NOT_FOUND);
     let site = right.site(SITE).await.unwrap();
     let nowhere = "00000000-0000-4000-8000-00000000dead";
-    let failure = ListTarget::open(&right, &site.id, nowhere, &mapping(), ListSettings::default())
-        .await
-        .unwrap_err();
+    let failure = ListTarget::open(
+        &right,
+        &site.id,
+        nowhere,
+        &mapping(),
+        ListSettings::default(),
+        &ListRules::default(),
+    )
+    .await
+    .unwrap_err();
     assert_eq!(failure.code, codes::LIST_NOT_FOUND);
     let access = right.probe_access(&site.id, Some(nowhere)).await;
     assert!(access.site.is_ok() && access.lists.is_err());
@@ -654,7 +676,7 @@ async fn a_12_secrets_cell_values_and_sync_keys_appear_in_no_log_line_of_the_gra
     let lost = target
         .write(vec![patch(&item, fields(9))], stack.deadline())
         .await;
-    let _ = target.lookup(&[key(0)], WhyTag::Probe).await;
+    let _ = target.lookup(&[name(0)], WhyTag::Probe).await;
     let _ = target.page(None, WhyTag::Scan).await;
     drop(guard);
     let mut text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -1,5 +1,6 @@
 //! The engine's ledger port over the meta-store.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
@@ -12,6 +13,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
 use syncbridge_engine::ports::{Ledger, OverriddenEdit, PortResult, Settlement, Verdict};
 use syncbridge_meta_store as store;
+use uuid::Uuid;
 
 /// The memory of one definition.
 pub(crate) struct LedgerPort {
@@ -115,6 +117,14 @@ impl Ledger for LedgerPort {
     async fn quarantine_size(&self) -> PortResult<u64> {
         let mut connection = self.store.acquire().await?;
         Ok(store::ledger::count_quarantined(&mut connection, self.memory.definition()).await?)
+    }
+
+    async fn quarantined_with(&self, code: &str) -> PortResult<u64> {
+        Ok(self.memory.quarantined_with(code).await?)
+    }
+
+    async fn owned(&self, items: &[Uuid]) -> PortResult<BTreeSet<Uuid>> {
+        Ok(self.memory.owned(items).await?)
     }
 
     async fn requeue_due(&self, fence: Fence) -> PortResult<u64> {

@@ -1,7 +1,10 @@
 //! Looking at both sides and preparing the list, for whoever describes or provisions a sync.
 
+use std::collections::BTreeMap;
+
 use chrono_tz::Tz;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts, ListRules};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::ListSurvey;
 use syncbridge_domain::run::TargetSpec;
@@ -68,6 +71,10 @@ pub struct ListWish<'a> {
     pub description: Option<String>,
     /// What travels.
     pub mapping: &'a Mapping,
+    /// What is asked of single columns, by their source columns.
+    pub options: &'a BTreeMap<String, ColumnOptions>,
+    /// How items are recognised in a list that people own; `None`: the list is ours to make.
+    pub own: Option<ItemIdentity>,
     /// The list provisioned before, whose loss is told instead of being made good silently.
     pub known: Option<String>,
     /// Whether the site's time zone is to be found out, for the mapping's date columns.
@@ -77,7 +84,7 @@ pub struct ListWish<'a> {
 }
 
 /// What provisioning would do, or did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct ListPlan {
     /// Where the list is, if it is there.
     pub target: Option<TargetSpec>,
@@ -89,6 +96,10 @@ pub struct ListPlan {
     pub columns: Vec<String>,
     /// The site's time zone, where it was to be found out.
     pub time_zone: Option<Tz>,
+    /// Internal names of columns that are (to be) given further choices or an index.
+    pub changed: Vec<String>,
+    /// What is to be remembered of the list.
+    pub facts: ListFacts,
 }
 
 /// Gets a token, which proves tenant, client id and secret.
@@ -117,6 +128,7 @@ pub async fn list_plan(
     let target = inspection.list.as_ref().map(|list| TargetSpec {
         site: site.id.clone(),
         list: list.id.clone(),
+        rules: ListRules::default(),
     });
     Ok(ListPlan {
         creates: target.is_none(),
@@ -124,6 +136,8 @@ pub async fn list_plan(
         web_url: inspection.list.map(|list| list.web_url),
         columns: inspection.missing,
         time_zone: None,
+        changed: [inspection.extended, inspection.indexed].concat(),
+        facts: inspection.facts,
     })
 }
 
@@ -167,16 +181,24 @@ pub async fn provision(
         target: Some(TargetSpec {
             site: site.id,
             list: made.list_id,
+            rules: ListRules::default(),
         }),
         web_url: Some(made.list_web_url),
         creates: made.created,
         columns: made.columns_added,
         time_zone,
+        changed: [made.choices_extended, made.indexed].concat(),
+        facts: made.facts,
     })
 }
 
 fn desired(wish: &ListWish<'_>) -> DesiredList {
-    let list = DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping);
+    let list =
+        DesiredList::of_mapping(wish.name, wish.description.clone(), wish.mapping).with_options(wish.options);
+    let list = match &wish.own {
+        Some(identity) => list.of_people(identity.clone()),
+        None => list,
+    };
     let list = if wish.archives {
         list.marking_archived()
     } else {

@@ -4,10 +4,11 @@
 
 use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::failure::Failure;
-use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Spending, WhyTag};
-use syncbridge_domain::receipt::{ItemId, ItemPage, ItemRead, Lookup, Receipt, Refusal, TaggedWrite};
+use syncbridge_domain::receipt::{
+    ItemId, ItemPage, ItemRead, Lookup, Receipt, Refusal, RowName, TaggedWrite,
+};
 use syncbridge_domain::run::TargetSpec;
 use syncbridge_engine::ports::{PortResult, Target, WholeItem};
 use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, ReqwestTransport};
@@ -39,9 +40,11 @@ impl TargetPort {
     }
 
     async fn list(&self) -> Result<&ListTarget<ReqwestTransport>, Failure> {
-        let TargetSpec { site, list } = &self.place;
+        let TargetSpec { site, list, rules } = &self.place;
         self.opened
-            .get_or_try_init(|| ListTarget::open(&self.client, site, list, &self.mapping, self.settings))
+            .get_or_try_init(|| {
+                ListTarget::open(&self.client, site, list, &self.mapping, self.settings, rules)
+            })
             .await
     }
 }
@@ -60,10 +63,10 @@ impl Target for TargetPort {
         }
     }
 
-    async fn lookup(&self, keys: &[SyncKey], why: WhyTag) -> Vec<Lookup> {
+    async fn lookup(&self, names: &[RowName], why: WhyTag) -> Vec<Lookup> {
         match self.list().await {
-            Ok(list) => list.lookup(keys, why).await,
-            Err(failure) => keys.iter().map(|_| Lookup::Unknown(failure.clone())).collect(),
+            Ok(list) => list.lookup(names, why).await,
+            Err(failure) => names.iter().map(|_| Lookup::Unknown(failure.clone())).collect(),
         }
     }
 

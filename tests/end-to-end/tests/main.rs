@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod adoption_by_key;
 mod concurrency;
 mod crash;
 mod data;
@@ -19,6 +20,7 @@ mod keys;
 mod late;
 mod lifecycle;
 mod lost_answers;
+mod owners;
 mod people;
 mod preflight;
 mod quarantine;
@@ -28,5 +30,8 @@ mod secrets;
 mod sign_in;
 mod site_zone;
 mod spine;
+mod surface;
+mod targets;
 mod types_at_random;
 mod verification;
+mod visibility;

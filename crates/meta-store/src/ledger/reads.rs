@@ -1,11 +1,14 @@
 //! What a scan compares, how many rows are live, and which layouts there were.
 
+use std::collections::BTreeSet;
+
 use sqlx::Row as _;
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
+use uuid::Uuid;
 
 use super::{DefinitionStore, agreement, identity};
 use crate::error::{Error, Result};
@@ -47,6 +50,41 @@ impl DefinitionStore {
                     })
                 })
                 .collect()
+        })
+        .await
+    }
+
+    /// Which of these items of the list belong to a row, of this definition or of another one.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn owned(&self, items: &[Uuid]) -> Result<BTreeSet<Uuid>> {
+        self.timed(async {
+            let owned: Vec<Uuid> = sqlx::query_scalar(
+                "SELECT item_guid FROM item_links WHERE list_id = $1 AND item_guid = ANY($2)",
+            )
+            .bind(&self.list_id)
+            .bind(items)
+            .fetch_all(&mut *self.store.acquire().await?)
+            .await?;
+            Ok(owned.into_iter().collect())
+        })
+        .await
+    }
+
+    /// How many rows are in quarantine for this code.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn quarantined_with(&self, code: &str) -> Result<u64> {
+        self.timed(async {
+            let count: i64 =
+                sqlx::query_scalar("SELECT count(*) FROM quarantine WHERE definition_id = $1 AND code = $2")
+                    .bind(self.definition.uuid())
+                    .bind(code)
+                    .fetch_one(&mut *self.store.acquire().await?)
+                    .await?;
+            from_bigint("count", count)
         })
         .await
     }

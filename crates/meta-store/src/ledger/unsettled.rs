@@ -26,7 +26,8 @@ impl DefinitionStore {
         self.timed(async {
             let rows = sqlx::query(
                 "SELECT effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
-                        after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes
+                        after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
+                        greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint
                  FROM effects
                  WHERE definition_id = $1 AND (state = 'open' OR next_probe_at <= clock_timestamp())
                  ORDER BY (state = 'armed'), created_at, effect_id LIMIT $2",
@@ -83,6 +84,7 @@ impl DefinitionStore {
                 _ => return Err(Error::Damaged { what: "effect state" }),
             },
             probes: from_integer("probes", row.try_get(15)?)?,
+            age: Duration::from_secs(from_bigint("age of a recorded write", row.try_get(16)?)?),
         })
     }
 
