@@ -196,7 +196,7 @@ impl Tenant {
         })?;
         match (field("client_assertion"), field("client_secret")) {
             (Some(assertion), _) => {
-                self.check_assertion(id, field("client_assertion_type"), assertion, base, now)?
+                self.check_assertion(id, field("client_assertion_type"), assertion, base, now)?;
             }
             (None, Some(secret)) => self.check_secret(id, secret)?,
             (None, None) => {

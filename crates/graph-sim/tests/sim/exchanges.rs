@@ -47,7 +47,7 @@ fn b_11_exchanges_that_break_the_shapes_are_found() {
         *exchange.pointer_mut(pointer).unwrap() = value;
         assert_ne!(CONTRACT.check(&exchange), Vec::<String>::new(), "{pointer}");
     }
-    let mut invented = exchange.clone();
+    let mut invented = exchange;
     invented["response"]["colour"] = json!("red");
     assert_ne!(CONTRACT.check(&invented), Vec::<String>::new());
     let refused = json!({ "method": "GET", "target": SITE, "request": null, "status": 404, "response": {}, "empty": false });
