@@ -35,8 +35,7 @@ impl<W: World> Session<'_, W> {
         let (report, todo) = self.verify(true).await?;
         let Some(mut todo) = todo else { return Ok(report) };
         let live = self.ports.ledger.live_rows().await?;
-        let by_policy = self.spec.policies.delete_guard.allowance(live);
-        let allowed = by_policy.max(self.spec.options.allow_deletes.unwrap_or(0));
+        let allowed = self.delete_allowance(live).await?;
         self.deletes_left = if report.duplicates <= allowed { allowed } else { 0 };
         let rows = report.missing + report.differing + report.duplicates;
         self.ports.progress.step(Step::Repairing { rows });
