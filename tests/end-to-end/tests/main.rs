@@ -23,6 +23,7 @@ mod lost_answers;
 mod owners;
 mod people;
 mod preflight;
+mod plain_reader;
 mod quarantine;
 mod reanchor;
 mod refusals;
