@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use syncbridge_end_to_end::{CLIENT_ID, CLIENT_SECRET, TENANT, World};
 
 /// A client of Graph written for these tests alone: token, list by name, items page by page.
-pub struct Reader<'w> {
+pub(crate) struct Reader<'w> {
     world: &'w World,
     http: reqwest::Client,
     token: String,
@@ -14,7 +14,7 @@ pub struct Reader<'w> {
 
 impl<'w> Reader<'w> {
     /// Signs in.
-    pub async fn of(world: &'w World) -> Self {
+    pub(crate) async fn of(world: &'w World) -> Self {
         let http = reqwest::Client::new();
         let form = format!(
             "grant_type=client_credentials&client_id={CLIENT_ID}&client_secret={CLIENT_SECRET}\
@@ -49,7 +49,7 @@ impl<'w> Reader<'w> {
     }
 
     /// Fields of all items by the whole number in `N`.
-    pub async fn items(&self, list: &str) -> BTreeMap<i64, Json> {
+    pub(crate) async fn items(&self, list: &str) -> BTreeMap<i64, Json> {
         let root = format!("{}/v1.0", self.world.sim.base_url());
         let site = self
             .get(&format!("{root}/sites/contoso.sharepoint.com:/sites/Company"))
