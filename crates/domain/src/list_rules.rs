@@ -93,8 +93,6 @@ pub struct ListRules {
     pub indexed: bool,
     /// Internal names of choice columns that are not to grow.
     pub fixed_choices: Vec<String>,
-    /// The list was there before us: items of people may be those of rows.
-    pub adopt: bool,
 }
 
 impl Default for ListRules {
@@ -105,7 +103,6 @@ impl Default for ListRules {
             unique: true,
             indexed: true,
             fixed_choices: Vec::new(),
-            adopt: false,
         }
     }
 }

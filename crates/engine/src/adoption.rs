@@ -48,6 +48,10 @@ struct Sides<N> {
 impl<W: World> Session<'_, W> {
     /// Reads the list and takes over what is equal, where that is cheaper than looking row by row.
     pub(crate) async fn anchor(&mut self, cursor: &Cursor) -> PortResult<()> {
+        // Where items carry no sync key there is nothing to join by.
+        if !self.keeps_sync_keys() {
+            return Ok(());
+        }
         let live = self.ports.ledger.live_rows().await?;
         let begins = matches!(cursor, Cursor::FirstCopy { after: None, .. });
         if live == 0 && begins && !self.spec.list_is_new {
@@ -88,7 +92,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Notes every item that carries a sync key.
-    async fn note_items(&self, expected: u64) -> PortResult<(NotesOf<W>, u64)> {
+    async fn note_items(&mut self, expected: u64) -> PortResult<(NotesOf<W>, u64)> {
         let mut notes = self.ports.scratch.notes(expected)?;
         let mut listed = 0;
         let mut next: Option<String> = None;
@@ -108,6 +112,7 @@ impl<W: World> Session<'_, W> {
                 .collect();
             listed += found.len() as u64;
             notes.push(found)?;
+            self.note_strangers_of(&page.items).await?;
             self.report();
             match page.next {
                 None => return Ok((notes, listed)),

@@ -35,7 +35,8 @@ pub(crate) const AMBIGUOUS: &str = "item.ambiguous";
 /// More rows than this waiting for a person's choice is a list that was filled twice: no run sorts that out.
 const MOST_AMBIGUOUS: usize = 10_000;
 
-type SpillOf<W> = <<W as World>::Scratch as Scratch>::Spill;
+/// Scratch space for items without an owner.
+pub(crate) type StrangersOf<W> = <<W as World>::Scratch as Scratch>::Spill;
 
 /// A row and the only item that shows its key.
 struct Pair {
@@ -47,21 +48,48 @@ struct Pair {
 }
 
 impl<W: World> Session<'_, W> {
-    /// Takes over people's items where the list may hold some: before the first row is written into a list that
-    /// was there before, and while rows wait for a choice.
-    pub(crate) async fn adopt_strangers(&mut self, cursor: &Cursor) -> PortResult<()> {
-        let waiting = self.ports.ledger.quarantined_with(AMBIGUOUS).await?;
-        let begins = matches!(cursor, Cursor::FirstCopy { after: None, .. });
-        let first = self.spec.target.rules.adopt && begins && self.ports.ledger.live_rows().await? == 0;
+    /// Whether the list may hold items of people that are rows' items: before the first row is written into a
+    /// list that was there before, and while rows wait for a choice.
+    pub(crate) async fn expects_strangers(&mut self, cursor: &Cursor) -> PortResult<bool> {
+        if self.key_fields().is_none() {
+            return Ok(false);
+        }
+        if self.ports.ledger.quarantined_with(AMBIGUOUS).await? > 0 {
+            return Ok(true);
+        }
+        let begins = matches!(cursor, Cursor::FirstCopy { after: None, .. }) && !self.spec.list_is_new;
+        let first = begins && self.ports.ledger.live_rows().await? == 0;
+        if first {
+            // The list is read anyway, to find items under our own sync keys: both are noted at once.
+            let expected = self.ports.source.estimate().await?;
+            self.strangers = Some((self.ports.scratch.spill(expected)?, 0));
+        }
+        Ok(first)
+    }
+
+    /// Notes the strangers among the items of a page, where somebody wants to know.
+    pub(crate) async fn note_strangers_of(&mut self, items: &[Item]) -> PortResult<()> {
+        let (Some((mut spill, found)), Some(fields)) = (self.strangers.take(), self.key_fields()) else {
+            return Ok(());
+        };
+        let records = self.strangers_of(items, &fields).await?;
+        let found = found + records.len() as u64;
+        spill.push(records)?;
+        self.strangers = Some((spill, found));
+        Ok(())
+    }
+
+    /// Takes over people's items.
+    pub(crate) async fn adopt_strangers(&mut self) -> PortResult<()> {
         let Some(fields) = self.key_fields() else {
             return Ok(());
         };
-        if !first && waiting == 0 {
-            return Ok(());
-        }
         let expected = self.ports.source.estimate().await?;
         self.ports.progress.step(Step::Reading { rows: expected });
-        let (mut items, found) = self.note_strangers(&fields, expected).await?;
+        let (mut items, found) = match self.strangers.take() {
+            Some(noted) if self.keeps_sync_keys() => noted,
+            _ => self.note_strangers(&fields, expected).await?,
+        };
         if found == 0 {
             return Ok(());
         }
@@ -102,22 +130,14 @@ impl<W: World> Session<'_, W> {
         self.spec.mapping.key.iter().map(of).collect()
     }
 
-    async fn note_strangers(&mut self, fields: &[usize], expected: u64) -> PortResult<(SpillOf<W>, u64)> {
+    async fn note_strangers(&self, fields: &[usize], expected: u64) -> PortResult<(StrangersOf<W>, u64)> {
         let mut spill = self.ports.scratch.spill(expected)?;
         let mut found = 0;
         let mut next: Option<String> = None;
         loop {
             self.check()?;
             let page = self.ports.target.page(next.as_deref(), WhyTag::Scan).await?;
-            let guids: Vec<Uuid> = page.items.iter().map(|item| item.version.guid).collect();
-            let owned = self.ports.ledger.owned(&guids).await?;
-            let strangers = page
-                .items
-                .iter()
-                .filter(|item| self.is_stranger(item) && !owned.contains(&item.version.guid));
-            let records: Vec<ScanRecord> = strangers
-                .filter_map(|item| self.note_of_item(item, fields))
-                .collect();
+            let records = self.strangers_of(&page.items, fields).await?;
             found += records.len() as u64;
             spill.push(records)?;
             self.report();
@@ -129,6 +149,29 @@ impl<W: World> Session<'_, W> {
                 }
             }
         }
+    }
+
+    async fn strangers_of(&self, items: &[Item], fields: &[usize]) -> PortResult<Vec<ScanRecord>> {
+        let guids: Vec<Uuid> = items
+            .iter()
+            .filter(|item| self.is_stranger(item))
+            .map(|item| item.version.guid)
+            .collect();
+        if guids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let owned = self.ports.ledger.owned(&guids).await?;
+        let strangers = items
+            .iter()
+            .filter(|item| self.is_stranger(item) && !owned.contains(&item.version.guid));
+        Ok(strangers
+            .filter_map(|item| self.note_of_item(item, fields))
+            .collect())
+    }
+
+    /// Whether items carry sync keys, by which an anchoring pass knows them.
+    pub(crate) fn keeps_sync_keys(&self) -> bool {
+        matches!(self.spec.target.rules.identity, ItemIdentity::SyncKey { .. })
     }
 
     /// An item that carries any sync key is somebody's, ours or another installation's.
@@ -153,7 +196,7 @@ impl<W: World> Session<'_, W> {
         })
     }
 
-    async fn note_keys(&mut self, fields: &[usize], expected: u64) -> PortResult<(SpillOf<W>, Mark)> {
+    async fn note_keys(&self, fields: &[usize], expected: u64) -> PortResult<(StrangersOf<W>, Mark)> {
         let mut spill = self.ports.scratch.spill(expected)?;
         let mut first = None;
         let mut after: Option<Key> = None;

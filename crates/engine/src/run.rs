@@ -108,8 +108,11 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     let hash_key = session.ports.hash_key.id();
     session.stale_rows = session.ports.ledger.stale_rows(layout, hash_key).await?;
     let cursor = session.ports.ledger.cursor().await?;
+    let strangers = session.expects_strangers(&cursor).await?;
     session.anchor(&cursor).await?;
-    session.adopt_strangers(&cursor).await?;
+    if strangers {
+        session.adopt_strangers().await?;
+    }
     match cursor {
         Cursor::FirstCopy { after, pending } => {
             let whole = after.is_none();

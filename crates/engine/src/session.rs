@@ -14,7 +14,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
-use crate::business_key::Ambiguous;
+use crate::business_key::{Ambiguous, StrangersOf};
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
@@ -66,6 +66,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) unrepaired: u64,
     /// Rows of which several items show the key.
     pub(crate) ambiguous: Ambiguous,
+    /// Items without an owner that an anchoring pass noted while it read the list, and how many.
+    pub(crate) strangers: Option<(StrangersOf<W>, u64)>,
 }
 
 impl<'a, W: World> Session<'a, W> {
@@ -88,6 +90,7 @@ impl<'a, W: World> Session<'a, W> {
             refused_rows: 0,
             unrepaired: 0,
             ambiguous: Ambiguous::new(),
+            strangers: None,
         })
     }
 

@@ -92,8 +92,8 @@ impl ListSide {
         self.facts.fitted = self.stamp();
     }
 
-    /// How a run has to treat the list; one that was `made_now` holds nothing of anybody.
-    pub(crate) fn rules(&self, made_now: bool) -> ListRules {
+    /// How a run has to treat the list.
+    pub(crate) fn rules(&self) -> ListRules {
         let fixed = self.mapping.fields.iter().filter(|field| {
             let asked = self.options.get(&field.column);
             asked.is_some_and(|asked| asked.new_choices == NewChoices::Fixed)
@@ -102,7 +102,6 @@ impl ListSide {
         match &self.own {
             None => ListRules {
                 fixed_choices,
-                adopt: !made_now,
                 ..ListRules::default()
             },
             Some(identity) => ListRules {
@@ -111,7 +110,6 @@ impl ListSide {
                 unique: self.facts.unique,
                 indexed: self.facts.indexed,
                 fixed_choices,
-                adopt: true,
             },
         }
     }

@@ -133,7 +133,7 @@ impl Operations {
             prepared.list = Some(TargetSpec {
                 site,
                 list: String::new(),
-                rules: prepared.side.rules(false),
+                rules: prepared.side.rules(),
             });
         }
         if prepared.list.is_none() && order.kind != RunKind::Push {
@@ -199,7 +199,7 @@ impl Operations {
         let list = stored.list.map(|list| TargetSpec {
             site: list.site,
             list: list.list,
-            rules: side.rules(false),
+            rules: side.rules(),
         });
         Ok(Prepared {
             id: stored.id,
@@ -210,8 +210,8 @@ impl Operations {
             graph,
             table,
             mapping: side.mapping.clone(),
-            side,
             zone,
+            side,
             list,
         })
     }
@@ -234,7 +234,7 @@ impl Operations {
             prepared.mapping = prepared.side.mapping.clone();
             definitions::set_list_facts(connection, prepared.id, &prepared.side.facts).await?;
             prepared.list = Some(TargetSpec {
-                rules: prepared.side.rules(state.creates),
+                rules: prepared.side.rules(),
                 ..target.clone()
             });
         }
