@@ -380,10 +380,8 @@ pub fn judge_mapping(mapping: &Mapping) -> Vec<Finding> {
 fn losses(mapping: &Mapping) -> Vec<Finding> {
     let mut by_loss: BTreeMap<(&'static str, Option<&'static str>), Vec<&str>> = BTreeMap::new();
     for field in &mapping.fields {
-        let row = type_matrix::row_of(&field.pg_type);
-        // Other kinds than the default refuse what they cannot hold instead of losing it.
-        let default = type_matrix::default_facet(&field.pg_type).kind() == field.facet.kind();
-        if let (true, Fidelity::Loses { what, alternative }) = (default, row.fidelity) {
+        let fidelity = type_matrix::fidelity(&field.pg_type, field.facet.kind());
+        if let Fidelity::Loses { what, alternative } = fidelity {
             by_loss
                 .entry((what, alternative))
                 .or_default()

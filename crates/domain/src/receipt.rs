@@ -84,6 +84,8 @@ pub struct Item {
     pub fields: Fields,
     /// Whether every mapped, visible column that holds a value is among `fields`, so that a missing key is null.
     pub complete: bool,
+    /// Whether this very app wrote the newest version; `None` where the answer does not say.
+    pub by_us: Option<bool>,
 }
 
 impl Item {

@@ -505,6 +505,7 @@ mod tests {
             },
             fields: Default::default(),
             complete: true,
+            by_us: None,
         })
         .unwrap()
     }

@@ -33,10 +33,11 @@ impl<W: World> Session<'_, W> {
         if self.repairs() && work.target == Presence::Unseen && work.base.is_some() {
             return Ok((work, Intent::Look));
         }
-        let agreed = match &work.base {
+        let mut agreed = match &work.base {
             Some(row) => self.agreed(&row.clone()).await?,
             None => Agreed::unknown(self.spec.mapping.fields.len()),
         };
+        self.forget_what_we_overtook(&work, &mut agreed);
         let inputs = self.field_inputs(&work, &agreed);
         let mut row = self.row_input(&work);
         let mut decision = reconcile(&row, &inputs);
@@ -61,6 +62,40 @@ impl<W: World> Session<'_, W> {
         };
         let row = self.row_after_create(effect, item);
         work.base = Some(row);
+    }
+
+    /// Where the newest version of an item is our own writing and the ledger does not know it, the ledger is older
+    /// than the list: the meta-store was restored. What such an item shows otherwise than agreed is no person's
+    /// edit, and the row may have moved on from it or back to it: nothing is known about these fields any more.
+    fn forget_what_we_overtook(&mut self, work: &Work, agreed: &mut Agreed) {
+        let (Some(base), Some(item)) = (&work.base, work.target.one()) else {
+            return;
+        };
+        let overtaken = item.by_us == Some(true)
+            && item.version.guid == base.version.guid
+            && item.version.counter > base.version.counter
+            && self.armed_of(work.identity()).is_empty();
+        if !overtaken {
+            return;
+        }
+        let mut forgotten = false;
+        for (field, hashes) in self.spec.mapping.fields.iter().zip(&mut agreed.fields) {
+            let shown = item.value(&field.target);
+            let moved = shown.is_some_and(|json| {
+                hashes.1.is_some() && target_hash(self.ports.hash_key, json) != hashes.1
+            });
+            if moved {
+                *hashes = (None, None);
+                forgotten = true;
+            }
+        }
+        if forgotten {
+            self.notice(
+                "items hold newer writes of ours than the ledger knows: the meta-store seems to have been restored; \
+                 what differs waits for approval"
+                    .to_owned(),
+            );
+        }
     }
 
     fn row_input(&self, work: &Work) -> RowInput {

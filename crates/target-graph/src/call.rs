@@ -33,6 +33,8 @@ use crate::wait::RateSigns;
 pub(crate) struct Core<T> {
     pub(crate) transport: T,
     pub(crate) auth: Auth,
+    /// Application id under which everything is written, where it is known.
+    pub(crate) client_id: Option<String>,
     pub(crate) budget: Budget,
     pub(crate) rules: RetryRules,
     pub(crate) endpoints: Endpoints,

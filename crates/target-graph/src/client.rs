@@ -88,6 +88,7 @@ impl<T: Transport> GraphClient<T> {
             request_timeout,
             retry,
         } = settings;
+        let client_id = credentials.source.client_id().map(str::to_owned);
         let user_agent = format!("NONISV|SyncBridge|SyncBridge/{product_version}");
         let auth = Auth::new(
             credentials,
@@ -100,6 +101,7 @@ impl<T: Transport> GraphClient<T> {
         let core = Core {
             transport,
             auth,
+            client_id,
             budget,
             rules: retry,
             endpoints,

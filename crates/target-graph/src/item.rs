@@ -27,6 +27,8 @@ pub(crate) struct Shape {
     pub(crate) defaulted: BTreeSet<String>,
     /// Whether no mapped column is hidden, so that an answer without `$select` shows them all.
     all_visible: bool,
+    /// Application id under which we write, where it is known.
+    our_app: Option<String>,
 }
 
 impl Shape {
@@ -58,7 +60,14 @@ impl Shape {
             mapped,
             kept,
             key_column,
+            our_app: None,
         }
+    }
+
+    /// Knows under which application id we write.
+    pub(crate) fn written_by(mut self, app: Option<&str>) -> Self {
+        self.our_app = app.map(str::to_owned);
+        self
     }
 
     /// Outgoing values as this list spells them: the sync key under its column's name, or not at all.
@@ -98,6 +107,8 @@ pub(crate) struct ItemAnswer {
     etag: Option<String>,
     #[serde(rename = "@odata.etag")]
     odata_etag: Option<String>,
+    #[serde(rename = "lastModifiedBy")]
+    last_writer: Option<Json>,
     fields: Option<BTreeMap<String, Json>>,
 }
 
@@ -112,11 +123,19 @@ impl ItemAnswer {
         let etag = self.etag.or(self.odata_etag)?;
         let version = Version::parse(&etag).ok()?;
         let complete = self.fields.is_some() && (selected || shape.all_visible);
+        let by_us = match (&shape.our_app, &self.last_writer) {
+            (Some(ours), Some(writer)) => {
+                let app = writer.pointer("/application/id").and_then(Json::as_str);
+                Some(app.is_some_and(|app| app.eq_ignore_ascii_case(ours)))
+            }
+            _ => None,
+        };
         Some(Item {
             id: ItemId(id),
             version,
             fields: keep(self.fields.unwrap_or_default(), shape),
             complete,
+            by_us,
         })
     }
 }
@@ -142,6 +161,8 @@ pub(crate) fn patched(id: &ItemId, answer: &HttpResponse, shape: &Shape) -> Opti
         version,
         fields: keep(fields, shape),
         complete: shape.all_visible,
+        // A field set names no writer.
+        by_us: None,
     })
 }
 

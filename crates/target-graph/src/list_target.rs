@@ -109,7 +109,7 @@ impl<T: Transport> ListTarget<T> {
         settings: ListSettings,
         rules: ListRules,
     ) -> Self {
-        let shape = Shape::new(mapping, columns, &rules);
+        let shape = Shape::new(mapping, columns, &rules).written_by(client.core.client_id.as_deref());
         let client = client.naming(shape.kept.clone());
         Self {
             client,

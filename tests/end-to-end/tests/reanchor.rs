@@ -296,3 +296,48 @@ async fn b_06_another_hash_key_makes_nothing_twice() {
     assert_eq!(world.writes().await, Writes::NONE);
     assert_eq!(world.items("t").await.len(), 100);
 }
+
+#[tokio::test]
+async fn b_06_rows_that_moved_on_after_a_restored_meta_store_are_written_only_with_approval() {
+    let world = World::new().await;
+    world.sql(&lossy(100)).await;
+    applied(&world, json!({})).await;
+    completed(&world, &[]).await;
+    const TABLES: [&str; 4] = ["ledger", "item_links", "cursors", "dirty"];
+    let meta = async |sql: String| {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+            .execute(world.meta_pool())
+            .await
+            .unwrap();
+    };
+    for table in TABLES {
+        meta(format!("create table old_{table} as select * from {table}")).await;
+    }
+    world.sql("update t set price = 77 where id <= 10").await;
+    completed(&world, &[]).await;
+    for table in TABLES {
+        meta(format!(
+            "delete from {table}; insert into {table} select * from old_{table}"
+        ))
+        .await;
+    }
+    // Five rows move on before the restored meta-store is used; five stay as the list has them.
+    world.sql("update t set price = 90 + id where id <= 5").await;
+    world.reset_account().await;
+    let report = world.run_with("t", &["--full"]);
+    assert_eq!(report["outcome"]["state"], "completed_with_errors", "{report:#}");
+    assert_eq!(world.writes().await, Writes::NONE, "{report:#}");
+    assert!(
+        report["outcome"]["notices"].to_string().contains("restored"),
+        "{report:#}"
+    );
+    assert_eq!(
+        world
+            .meta_count("select count(*) from quarantine where code = 'plan.needed'")
+            .await,
+        5
+    );
+    assert_eq!(completed(&world, &["--approve"]).await.patches, 5);
+    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    world.assert_equal("t", 100);
+}
