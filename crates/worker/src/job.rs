@@ -271,7 +271,7 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
             )
         }
     };
-    let outcome = drive(services, job, &driver).await;
+    let outcome = Box::pin(drive(services, job, &driver)).await;
     drop(heartbeat);
     if let Driver::Writer(held) = &driver {
         if held.is_lost() {
