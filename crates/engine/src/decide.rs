@@ -81,9 +81,8 @@ impl<W: World> Session<'_, W> {
         let mut forgotten = false;
         for (field, hashes) in self.spec.mapping.fields.iter().zip(&mut agreed.fields) {
             let shown = item.value(&field.target);
-            let moved = shown.is_some_and(|json| {
-                hashes.1.is_some() && target_hash(self.ports.hash_key, json) != hashes.1
-            });
+            let moved = shown
+                .is_some_and(|json| hashes.1.is_some() && target_hash(self.ports.hash_key, json) != hashes.1);
             if moved {
                 *hashes = (None, None);
                 forgotten = true;

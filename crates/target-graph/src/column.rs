@@ -452,6 +452,8 @@ pub(crate) enum Fit {
     Serves,
     /// With these choices, the present ones first.
     Grow(Vec<String>),
+    /// Once it takes longer texts; in a list that is not ours to change that is a difference.
+    Lengthen(ColumnDifference),
     /// Once it is indexed.
     Index,
     /// Not, and it is for a person to say what gives way.
@@ -499,11 +501,13 @@ fn fit_of_kind(wanted: &DesiredColumn, found: &ListColumn) -> Fit {
         (Facet::Text { max_length: needs }, Some(ColumnKind::Known(Facet::Text { max_length: has })))
             if has < needs =>
         {
-            differs(
-                format!("single-line text of {needs} characters"),
-                format!("single-line text of {has} characters"),
-                "raise the column's maximum length in the list's settings, or lower it in the mapping",
-            )
+            Fit::Lengthen(ColumnDifference {
+                column: wanted.name.clone(),
+                wanted: format!("single-line text of {needs} characters"),
+                found: format!("single-line text of {has} characters"),
+                fix: "raise the column's maximum length in the list's settings, or lower it in the mapping"
+                    .to_owned(),
+            })
         }
         (Facet::Text { .. }, Some(ColumnKind::Known(Facet::Text { .. })))
         | (Facet::MultiLine, Some(ColumnKind::Known(Facet::MultiLine)))

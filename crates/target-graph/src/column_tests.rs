@@ -65,7 +65,7 @@ fn choices_grow_and_lengths_must_do() {
     assert_eq!(fit(&wanted(Facet::Text { max_length: 50 }), &column), Fit::Serves);
     assert!(matches!(
         fit(&wanted(Facet::Text { max_length: 255 }), &column),
-        Fit::Differs(_)
+        Fit::Lengthen(_)
     ));
 }
 

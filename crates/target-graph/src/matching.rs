@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value as Json, json};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::list_rules::{ItemIdentity, ListFacts, TargetMode};
 
@@ -16,8 +17,8 @@ const MAX_INDEXES: usize = 20;
 pub(crate) struct Look<'a> {
     pub(crate) list: List,
     pub(crate) missing: Vec<&'a DesiredColumn>,
-    /// Wanted column, id of the present one, all choices it is to have.
-    pub(crate) extended: Vec<(&'a DesiredColumn, String, Vec<String>)>,
+    /// Wanted column, id of the present one, and the change by which it takes more: further choices, longer texts.
+    pub(crate) extended: Vec<(&'a DesiredColumn, String, Json)>,
     /// Wanted column, id of the present one.
     pub(crate) unindexed: Vec<(&'a DesiredColumn, String)>,
     pub(crate) differences: Vec<ColumnDifference>,
@@ -58,7 +59,7 @@ pub(crate) fn look<'a>(list: List, columns: &[ListColumn], desired: &'a DesiredL
         match find(column, columns, &wanted, &taken) {
             Match::Found(present) => {
                 taken.insert(&present.name);
-                found.judge(column, present, managed);
+                found.judge(column, present, managed, managed && desired.known_id.is_some());
             }
             Match::None if managed => found.missing.push(column),
             Match::None => found.differences.push(absent(column)),
@@ -119,21 +120,36 @@ fn over_quota(present: usize, more: usize) -> Option<Failure> {
 }
 
 impl<'a> Look<'a> {
-    fn judge(&mut self, column: &'a DesiredColumn, present: &ListColumn, managed: bool) {
+    fn differ(&mut self, mut difference: ColumnDifference, present: &ListColumn) {
+        difference.column.clone_from(&present.name);
+        self.differences.push(difference);
+    }
+
+    /// `managed`: its columns are ours to change; `ours`: this list was fitted before.
+    fn judge(&mut self, column: &'a DesiredColumn, present: &ListColumn, managed: bool, ours: bool) {
         if present.name != column.name
             && let Some(source) = &column.source
         {
             self.facts.names.insert(source.clone(), present.name.clone());
         }
         match fit(column, present) {
-            Fit::Differs(mut difference) => {
-                difference.column.clone_from(&present.name);
-                self.differences.push(difference);
+            Fit::Differs(difference) => self.differ(difference, present),
+            // A column that we made, or took over when it was long enough, follows its source column.
+            Fit::Lengthen(_) if ours => {
+                let (name, facet) = column.facet_definition();
+                self.extended
+                    .push((column, present.id.clone(), json!({ name: facet })));
             }
+            Fit::Lengthen(difference) => self.differ(difference, present),
             // What people own stays as it is; rows that do not fit are refused one by one.
             _ if !managed => {}
             Fit::Serves => {}
-            Fit::Grow(choices) => self.extended.push((column, present.id.clone(), choices)),
+            Fit::Grow(choices) => {
+                let (name, mut facet) = column.facet_definition();
+                facet["choices"] = json!(choices);
+                self.extended
+                    .push((column, present.id.clone(), json!({ name: facet })));
+            }
             Fit::Index => self.unindexed.push((column, present.id.clone())),
         }
     }

@@ -38,7 +38,7 @@ pub struct Provisioned {
     pub created: bool,
     /// Internal names of columns this call added to a list that was there, in order.
     pub columns_added: Vec<String>,
-    /// Internal names of columns whose choices this call extended.
+    /// Internal names of columns that this call gave further choices or room for longer texts.
     pub choices_extended: Vec<String>,
     /// Internal names of columns that this call gave an index.
     pub indexed: Vec<String>,
@@ -55,7 +55,7 @@ pub struct Inspection {
     pub list: Option<List>,
     /// Internal names of columns to be added; all of them where there is no list.
     pub missing: Vec<String>,
-    /// Internal names of columns whose choices would be extended.
+    /// Internal names of columns that would get further choices or room for longer texts.
     pub extended: Vec<String>,
     /// Internal names of columns that would get an index.
     pub indexed: Vec<String>,
@@ -312,13 +312,9 @@ impl<T: Transport> GraphClient<T> {
                 return Ok(last);
             }
         }
-        for (column, id, choices) in &look.extended {
-            let (_, mut facet) = column.facet_definition();
-            facet["choices"] = json!(choices);
+        for (column, id, change) in &look.extended {
             let path = format!("{base}/{}", segment(id));
-            last = self
-                .schema(Method::Patch, path, one, &json!({"choice": facet}))
-                .await?;
+            last = self.schema(Method::Patch, path, one, change).await?;
             if matches!(last, Step::LookAgain(_)) {
                 return Ok(last);
             }
