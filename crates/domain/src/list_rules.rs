@@ -1,10 +1,11 @@
 //! Whose columns a list has, how its items are recognised, and what is asked of single columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::mapping::{Mapping, SYNC_KEY_COLUMN};
+use crate::facet::Facet;
+use crate::mapping::{FieldMapping, Mapping, SYNC_KEY_COLUMN};
 
 /// Who owns the columns of a target list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -118,8 +119,8 @@ pub struct ListFacts {
     pub unique: bool,
     /// See [`ListRules::indexed`].
     pub indexed: bool,
-    /// [`wish_stamp`] of what the list was last made to fit; empty: never.
-    pub fitted: String,
+    /// [`wish_stamps`] of what the list was made to fit so far.
+    pub fitted: BTreeSet<String>,
 }
 
 impl Default for ListFacts {
@@ -128,7 +129,7 @@ impl Default for ListFacts {
             names: BTreeMap::new(),
             unique: true,
             indexed: true,
-            fitted: String::new(),
+            fitted: BTreeSet::new(),
         }
     }
 }
@@ -146,42 +147,51 @@ impl ListFacts {
     }
 }
 
-/// Stands for everything about a wanted list that would have to be changed in a list that is there: while it is the
-/// same, there is nothing to look at. Descriptions, defaults and requirements are only given to new columns, so
-/// that what people set afterwards stays.
+/// Stands for everything about a wanted list that would have to be changed in a list that is there, one stamp a
+/// column: while all of them were fitted before, there is nothing to look at. Descriptions, defaults, requirements
+/// and lengths are only given to new columns, so that what people set afterwards stays.
 #[must_use]
-pub fn wish_stamp(
+pub fn wish_stamps(
     mapping: &Mapping,
     options: &BTreeMap<String, ColumnOptions>,
     own: Option<&ItemIdentity>,
-) -> String {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |part: &str| {
-        hasher.update(&(part.len() as u64).to_be_bytes());
-        hasher.update(part.as_bytes());
-    };
-    add(own.map_or("", ItemIdentity::column));
-    for field in &mapping.fields {
+) -> BTreeSet<String> {
+    let of_field = |field: &FieldMapping| {
         let asked = options.get(&field.column);
-        add(&field.target);
-        add(&format!("{:?}", field.facet));
-        add(if asked.is_some_and(|asked| asked.indexed) {
-            "indexed"
-        } else {
-            ""
-        });
-        add(match asked.map(|asked| asked.new_choices) {
-            Some(NewChoices::Fixed) => "fixed",
-            _ => "",
-        });
+        let choices = match &field.facet {
+            Facet::Choice { choices } | Facet::MultiChoice { choices } => choices.as_slice(),
+            _ => &[],
+        };
+        let indexed = asked.is_some_and(|asked| asked.indexed);
+        let fixed = asked.is_some_and(|asked| asked.new_choices == NewChoices::Fixed);
         // The only name that is given to a column that was there before us.
-        add(if field.target == "Title" {
+        let shown = if field.target == "Title" {
             &field.display_name
         } else {
             ""
-        });
+        };
+        let mut parts = vec![
+            field.target.as_str(),
+            field.facet.kind().word(),
+            if indexed { "indexed" } else { "" },
+            if fixed { "fixed" } else { "" },
+            shown,
+        ];
+        parts.extend(choices.iter().map(String::as_str));
+        stamp(&parts)
+    };
+    let identity = own.map_or("", ItemIdentity::column);
+    let fields = mapping.fields.iter().map(of_field);
+    fields.chain([stamp(&["identity", identity])]).collect()
+}
+
+fn stamp(parts: &[&str]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_be_bytes());
+        hasher.update(part.as_bytes());
     }
-    hasher.finalize().to_hex().as_str()[..32].to_owned()
+    hasher.finalize().to_hex().as_str()[..16].to_owned()
 }
 
 /// How items of a list that people own are recognised: by the column they name, or else by the one that the only

@@ -1,11 +1,11 @@
 //! The list side of a definition: what travels into which columns, and what is asked of the list.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::WorkspaceId;
 use syncbridge_domain::list_rules::{
-    ColumnOptions, ItemIdentity, ListFacts, ListRules, NewChoices, TargetMode, identity_of, wish_stamp,
+    ColumnOptions, ItemIdentity, ListFacts, ListRules, NewChoices, TargetMode, identity_of, wish_stamps,
 };
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::policy::DeletePolicy;
@@ -70,17 +70,18 @@ impl ListSide {
 
     /// Whether the list was made to fit what is asked of it now.
     pub(crate) fn is_fitted(&self) -> bool {
-        self.facts.fitted == self.stamp()
+        self.stamps().is_subset(&self.facts.fitted)
     }
 
-    fn stamp(&self) -> String {
-        wish_stamp(&self.mapping, &self.options, self.own.as_ref())
+    fn stamps(&self) -> BTreeSet<String> {
+        wish_stamps(&self.mapping, &self.options, self.own.as_ref())
     }
 
     /// Takes over what provisioning learnt of the list.
     pub(crate) fn learn(&mut self, learnt: &ListFacts) {
         let mut facts = learnt.clone();
         let known = std::mem::take(&mut self.facts.names);
+        let mut fitted = std::mem::take(&mut self.facts.fitted);
         facts.names = known.into_iter().chain(facts.names).collect();
         self.mapping = facts.bind(self.mapping.clone());
         if let (Some(ItemIdentity::KeyField { column }), [key]) = (&mut self.own, self.mapping.key.as_slice())
@@ -89,7 +90,9 @@ impl ListSide {
             column.clone_from(&field.target);
         }
         self.facts = facts;
-        self.facts.fitted = self.stamp();
+        // What was fitted for a field that does not travel any more is still there.
+        fitted.extend(self.stamps());
+        self.facts.fitted = fitted;
     }
 
     /// How a run has to treat the list.
@@ -178,6 +181,8 @@ pub(crate) async fn refuse_owned_list(
     };
     match definitions::owner_of(connection, list, &spec.namespace, own).await? {
         None => Ok(()),
+        // One that was deleted with its ledger kept goes on under its own name.
+        Some(owner) if owner == name => Ok(()),
         Some(owner) => Err(owned(name, &owner, &spec.namespace).into()),
     }
 }
