@@ -286,6 +286,8 @@ pub trait Ledger: Send + Sync {
     fn cursor(&self) -> impl Future<Output = PortResult<Cursor>> + Send;
     /// The generation of source marks.
     fn generation(&self) -> impl Future<Output = PortResult<u32>> + Send;
+    /// Which row each of these items (by guid) is linked to, in the order asked.
+    fn linked(&self, items: &[Uuid]) -> impl Future<Output = PortResult<Vec<Option<Identity>>>> + Send;
     /// Which of these items (by guid) another definition owns, in the order asked.
     fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
     /// Begins a verification, or takes over the newest interrupted one with the same fingerprint. Needs no

@@ -14,6 +14,7 @@ use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::{Identity, Key, KeyColumn, SyncKey, encode_key};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::list_rules::ItemIdentity;
 use syncbridge_domain::mapping::SYNC_KEY_COLUMN;
 use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::quota::WhyTag;
@@ -278,8 +279,8 @@ impl<W: World> Session<'_, W> {
     /// The items that are this definition's, and in the range that was asked for, with their ledger rows.
     async fn ours_of(&self, items: Vec<Item>, report: &mut Verification) -> PortResult<Vec<Ours>> {
         let mut keyed: Vec<(Identity, Item)> = Vec::new();
-        for item in items {
-            match item.sync_key().and_then(SyncKey::parse) {
+        for (item, identity) in self.identified(items).await? {
+            match identity {
                 Some(identity) => keyed.push((identity, item)),
                 None => report.foreign += 1,
             }
@@ -318,6 +319,20 @@ impl<W: World> Session<'_, W> {
             ours.retain(|_| inside.next() == Some(true));
         }
         Ok(ours)
+    }
+
+    /// Whose each item is: by its sync key, or by the ledger's link where the list keeps no sync key.
+    async fn identified(&self, items: Vec<Item>) -> PortResult<Vec<(Item, Option<Identity>)>> {
+        if let ItemIdentity::SyncKey { .. } = self.spec.target.rules.identity {
+            let by_key = |item: Item| {
+                let identity = item.sync_key().and_then(SyncKey::parse);
+                (item, identity)
+            };
+            return Ok(items.into_iter().map(by_key).collect());
+        }
+        let guids: Vec<uuid::Uuid> = items.iter().map(|item| item.version.guid).collect();
+        let linked = self.ports.ledger.linked(&guids).await?;
+        Ok(items.into_iter().zip(linked).collect())
     }
 
     /// Rows as they are now, a source page at a time, so that large cells stay bounded.
@@ -445,7 +460,11 @@ impl<W: World> Session<'_, W> {
         found: &mut Findings,
         report: &mut Verification,
     ) -> PortResult<()> {
-        if item.sync_key().and_then(SyncKey::parse) == Some(record.identity) {
+        let is_its_own = match self.spec.target.rules.identity {
+            ItemIdentity::SyncKey { .. } => item.sync_key().and_then(SyncKey::parse) == Some(record.identity),
+            ItemIdentity::KeyField { .. } => item.version.guid == base.version.guid,
+        };
+        if is_its_own {
             let judged = self.judge(&base, source, item, &[]).await?;
             found.take(judged, item, base, report);
             return Ok(());

@@ -177,6 +177,10 @@ impl Ledger for LedgerPort {
         Ok(self.memory.generation().await?)
     }
 
+    async fn linked(&self, items: &[Uuid]) -> PortResult<Vec<Option<Identity>>> {
+        Ok(self.memory.linked(items).await?)
+    }
+
     async fn owned_elsewhere(&self, items: &[uuid::Uuid]) -> PortResult<Vec<bool>> {
         Ok(self.memory.owned_elsewhere(items).await?)
     }

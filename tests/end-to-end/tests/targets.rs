@@ -82,7 +82,7 @@ async fn b_02_provisioning_checking_applying_and_running_again_changes_nothing_a
     for _ in 0..2 {
         let applied = world.apply(&definition).ok().out();
         assert!(!applied.contains("created"), "{applied}");
-        world.command(&["plan", "t"]).ok();
+        world.command(&["plan", "t", "--check"]).ok();
     }
     assert_eq!(changing_requests(&world).await, Vec::<String>::new());
     for more in [&[][..], &["--full"][..]] {

@@ -1,6 +1,6 @@
 //! What a scan compares, how many rows are live, and which layouts there were.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sqlx::Row as _;
 use syncbridge_domain::agreed::RowDigest;
@@ -10,7 +10,7 @@ use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
 use uuid::Uuid;
 
-use super::{DefinitionStore, agreement, identity};
+use super::{BATCH, DefinitionStore, agreement, identity};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, from_integer};
 
@@ -68,6 +68,33 @@ impl DefinitionStore {
             .fetch_all(&mut *self.store.acquire().await?)
             .await?;
             Ok(owned.into_iter().collect())
+        })
+        .await
+    }
+
+    /// Which row of this definition each of these items belongs to, in the order asked.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn linked(&self, items: &[Uuid]) -> Result<Vec<Option<Identity>>> {
+        self.timed(async {
+            let mut found = BTreeMap::new();
+            let mut connection = self.store.acquire().await?;
+            for batch in items.chunks(BATCH) {
+                let rows: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+                    "SELECT item_guid, identity FROM item_links
+                     WHERE list_id = $1 AND item_guid = ANY($2) AND definition_id = $3",
+                )
+                .bind(&self.list_id)
+                .bind(batch)
+                .bind(self.definition.uuid())
+                .fetch_all(&mut *connection)
+                .await?;
+                for (item, bytes) in rows {
+                    found.insert(item, identity(&bytes)?);
+                }
+            }
+            Ok(items.iter().map(|item| found.get(item).copied()).collect())
         })
         .await
     }
