@@ -16,8 +16,6 @@ use crate::type_matrix::{self, Fidelity};
 
 /// The most columns of lookup kind that one query of a list answers (contract §6).
 pub const LOOKUPS_PER_QUERY: usize = 12;
-/// The most indexed columns of a list (contract §12).
-pub const INDEXES_PER_LIST: usize = 20;
 /// Bytes of an item beside its multi-line texts before it wraps over several internal rows (contract §12).
 pub const ROW_BYTES: u64 = 8_000;
 /// The most bytes of such an item: it wraps over at most six rows.
@@ -178,8 +176,6 @@ pub struct SurveyedColumn {
     pub display_name: String,
     /// Of lookup kind: persons, lookups and some built-in ones.
     pub lookup_like: bool,
-    /// Has an index.
-    pub indexed: bool,
     /// Takes no value twice.
     pub unique: bool,
     /// People must fill it in.
@@ -427,20 +423,8 @@ fn widest(facet: &Facet) -> u64 {
 
 /// What the existing list says.
 #[must_use]
-pub fn judge_list(mapping: &Mapping, list: &ListSurvey, new_indexes: usize) -> Vec<Finding> {
+pub fn judge_list(mapping: &Mapping, list: &ListSurvey) -> Vec<Finding> {
     let mut found = Vec::new();
-    let indexed = list.columns.iter().filter(|column| column.indexed).count();
-    if new_indexes > 0 && indexed + new_indexes > INDEXES_PER_LIST {
-        found.push(Finding::new(
-            Weight::Blocks,
-            "preflight.index_quota",
-            format!(
-                "the list has {indexed} indexed columns and {new_indexes} more are needed; {INDEXES_PER_LIST} are the \
-                 most"
-            ),
-            "remove an index in the list's settings, or ask for fewer with `index`",
-        ));
-    }
     let lookups = list.columns.iter().filter(|column| column.lookup_like).count();
     if lookups > LOOKUPS_PER_QUERY {
         found.push(Finding::new(
@@ -632,7 +616,6 @@ mod tests {
         let wanted = mapping(vec![field("e", "EmployeeId", Facet::MultiLine)]);
         let mut columns: Vec<_> = (0..20)
             .map(|n| SurveyedColumn {
-                indexed: true,
                 lookup_like: true,
                 ..column(&format!("C{n}"))
             })
@@ -647,16 +630,14 @@ mod tests {
         });
         let list = ListSurvey { columns };
         assert_eq!(
-            codes(&judge_list(&wanted, &list, 1)),
+            codes(&judge_list(&wanted, &list)),
             [
-                "preflight.index_quota",
                 "preflight.many_lookups",
                 "preflight.name_collision",
                 "preflight.required_column"
             ]
         );
-        assert!(!codes(&judge_list(&wanted, &list, 0)).contains(&"preflight.index_quota"));
-        assert!(judge_list(&wanted, &ListSurvey::default(), 1).is_empty());
+        assert!(judge_list(&wanted, &ListSurvey::default()).is_empty());
     }
 
     #[test]

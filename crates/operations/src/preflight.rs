@@ -67,7 +67,7 @@ impl Operations {
             None => None,
         };
         if let Some(list) = &list {
-            findings.extend(judge_list(&prepared.mapping, list, new_indexes(list)));
+            findings.extend(judge_list(&prepared.mapping, list));
         }
         let survey = list.clone().unwrap_or_default();
         self.count_source(&prepared, &survey, &mut findings, &mut unknown)
@@ -170,7 +170,7 @@ impl Operations {
         let mut findings = judge_mapping(mapping);
         if let Some(target) = target {
             let list = self.adapters.survey_list(graph, target).await?;
-            findings.extend(judge_list(mapping, &list, new_indexes(&list)));
+            findings.extend(judge_list(mapping, &list));
         }
         findings.sort_by_key(|finding| finding.weight);
         Ok(findings)
@@ -191,15 +191,6 @@ pub(crate) fn blocked(findings: &[Finding], name: &str) -> Option<Failure> {
     );
     failure.column.clone_from(&first.column);
     Some(failure)
-}
-
-/// The sync key's index, where the list does not have that column yet.
-fn new_indexes(list: &ListSurvey) -> usize {
-    let has_key = list
-        .columns
-        .iter()
-        .any(|column| column.name == syncbridge_domain::mapping::SYNC_KEY_COLUMN);
-    usize::from(!has_key)
 }
 
 fn blocking(failure: Failure) -> Finding {

@@ -11,7 +11,7 @@ use crate::request::{segment, with_query};
 use crate::transport::Transport;
 
 /// The members of [`Answer`], as they are asked for; hidden columns are told only because of `hidden`.
-const SELECTED: &str = "name,displayName,hidden,indexed,enforceUniqueValues,required,readOnly,defaultValue,text,number,\
+const SELECTED: &str = "name,displayName,hidden,enforceUniqueValues,required,readOnly,defaultValue,text,number,\
 choice,lookup,personOrGroup";
 
 #[derive(Deserialize)]
@@ -20,8 +20,6 @@ struct Answer {
     name: String,
     #[serde(default)]
     display_name: String,
-    #[serde(default)]
-    indexed: bool,
     #[serde(default)]
     enforce_unique_values: bool,
     #[serde(default)]
@@ -65,7 +63,6 @@ impl From<Answer> for SurveyedColumn {
         let number = answer.number.as_ref();
         Self {
             lookup_like: answer.lookup.is_some() || answer.person_or_group.is_some(),
-            indexed: answer.indexed,
             unique: answer.enforce_unique_values,
             required: answer.required,
             has_default: answer.default_value.is_some_and(|default| !default.is_null()),
@@ -119,10 +116,7 @@ mod tests {
             json!({"name": "A", "displayName": "a", "enforceUniqueValues": true, "indexed": true,
                                "text": {"maxLength": 50}}),
         );
-        assert_eq!(
-            (text.max_length, text.unique, text.indexed),
-            (Some(50), true, true)
-        );
+        assert_eq!((text.max_length, text.unique), (Some(50), true));
         let lines = read(json!({"name": "A", "text": {"allowMultipleLines": true, "maxLength": 255}}));
         assert_eq!(lines.max_length, None);
         let number = read(json!({"name": "N", "number": {"minimum": 0.0, "maximum": 100.0}}));

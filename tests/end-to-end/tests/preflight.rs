@@ -154,10 +154,11 @@ async fn b_03_what_stands_in_the_way_is_told_and_keeps_a_first_run_from_writing(
     world
         .sql("create table t (id int primary key, \"EmployeeId\" text); insert into t values (1, 'e')")
         .await;
-    let mut columns: Vec<Json> = (0..20)
+    world.apply(&world.definition("t", "public.t", json!({}))).ok();
+    // Before the first run somebody makes a list of that name.
+    let columns: Vec<Json> = (0..20)
         .map(|n| json!({"name": format!("P{n}"), "indexed": true, "text": {}}))
         .collect();
-    columns.push(json!({"name": "Employee", "personOrGroup": {}}));
     world
         .sim_send(
             "POST",
@@ -165,18 +166,13 @@ async fn b_03_what_stands_in_the_way_is_told_and_keeps_a_first_run_from_writing(
             &json!({"site": "Company", "displayName": "t", "columns": columns}),
         )
         .await;
-    let ran = world.apply(&world.definition("t", "public.t", json!({})));
-    let told = ran.ok().out();
-    assert!(told.contains("preflight.index_quota"), "{told}");
     let ran = world.command(&["plan", "t", "--check"]);
     assert_eq!(ran.code(), 5, "{}{}", ran.out(), ran.err());
-    for code in ["preflight.index_quota", "preflight.name_collision"] {
-        assert!(ran.out().contains(code), "{code}: {}", ran.out());
-    }
+    assert!(ran.out().contains("list.no_index"), "{}", ran.out());
     world.reset_account().await;
     let ran = world.command(&["run", "t"]);
     assert_ne!(ran.code(), 0);
-    assert!(ran.err().contains("[preflight.index_quota"), "{}", ran.err());
+    assert!(ran.err().contains("[list.no_index"), "{}", ran.err());
     assert_eq!(world.writes().await, Writes::NONE);
     let (by_tag, _) = world.spent().await;
     assert_eq!(
@@ -184,6 +180,20 @@ async fn b_03_what_stands_in_the_way_is_told_and_keeps_a_first_run_from_writing(
         ["provision"],
         "only looked: {by_tag:?}"
     );
+    // What is only worth knowing is told when the definition is applied, and keeps nobody from running.
+    world
+        .sim_send(
+            "POST",
+            "lists",
+            &json!({"site": "Company", "displayName": "u", "columns": [{"name": "Employee", "personOrGroup": {}}]}),
+        )
+        .await;
+    let told = world
+        .apply(&world.definition("u", "public.t", json!({"namespace": "u"})))
+        .ok()
+        .out();
+    assert!(told.contains("preflight.name_collision"), "{told}");
+    assert_eq!(world.run("u")["outcome"]["state"], "completed");
 }
 
 #[tokio::test]
