@@ -193,7 +193,7 @@ async fn a_list_of_peoples_own_is_filled_by_its_key_column_and_never_changed() {
     // Verification knows the items by the ledger's links, since the list keeps no sync key.
     world.run_with("t", &["--full", "--approve"]);
     world.assert_equal("t", 31);
-    let edited = world.item_where("t", "Nr", &json!(12.0)).await;
+    let edited = world.item_where("t", "Nr", &json!(12)).await;
     world.person_edits("t", &edited, &json!({"Price": 1})).await;
     assert_eq!(world.verify("t")["differing"], 1);
     world.reset_account().await;
