@@ -63,8 +63,11 @@ fn in_words(forecast: &Forecast) -> String {
         Some(licences) => format!("a tenant of {licences} licences"),
         None => "the smallest tenant (`licenses` of the connection is not set)".to_owned(),
     };
+    if forecast.ru.0 == 0 {
+        return "nothing to write, 0 RU".to_owned();
+    }
     format!(
-        "about {} · at least {} in {tenant}, which grants {} a minute and {} a day",
+        "about {} · {} at the full quota of {tenant}: {} a minute, {} a day",
         forecast.ru,
         duration(forecast.minutes),
         forecast.ru_per_minute,
