@@ -1,5 +1,5 @@
 //! `plan --check`: everything that can be known before the first write. What is cheap of it is also said when a
-//! definition is applied, and what blocks keeps a first run from making a list.
+//! definition is applied. What blocks is what provisioning refuses, which looks before it writes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -175,22 +175,6 @@ impl Operations {
         findings.sort_by_key(|finding| finding.weight);
         Ok(findings)
     }
-}
-
-/// Why a first run makes no list.
-pub(crate) fn blocked(findings: &[Finding], name: &str) -> Option<Failure> {
-    let first = findings.iter().find(|finding| finding.weight == Weight::Blocks)?;
-    let mut failure = Failure::new(
-        syncbridge_domain::failure::Scope::List,
-        first.code.clone(),
-        format!("nothing was written: {}", first.cause),
-        format!(
-            "{}; `syncbridge plan {name} --check` shows everything that was found",
-            first.fix
-        ),
-    );
-    failure.column.clone_from(&first.column);
-    Some(failure)
 }
 
 fn blocking(failure: Failure) -> Finding {

@@ -27,7 +27,6 @@ use crate::definition;
 use crate::error::Result;
 use crate::list_side::ListSide;
 use crate::ports::{ConnectionAccess, InstanceAccess, ListState, ListWish, RunJob};
-use crate::preflight::blocked;
 use crate::shelf::Shelf;
 use crate::site_zone::SiteZone;
 
@@ -139,9 +138,6 @@ impl Operations {
         if prepared.list.is_none() && order.kind != RunKind::Push {
             return Err(never_run(order.name).into());
         }
-        if prepared.list.is_none() {
-            self.refuse_blocked(&prepared, order.name).await?;
-        }
         let unfit = !prepared.side.is_fitted() || prepared.zone.is_to_learn();
         if prepared.list.is_none() || (unfit && order.kind == RunKind::Push) {
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
@@ -162,17 +158,6 @@ impl Operations {
         }
         report.provisioned = provisioned;
         Ok(report)
-    }
-
-    /// Keeps a first run from making a list, or from adding columns to one, when something is known to stand in
-    /// the way.
-    async fn refuse_blocked(&self, prepared: &Prepared, name: &str) -> Result<()> {
-        let planned = self.adapters.list_plan(&prepared.graph, prepared.wish()).await;
-        let state = planned.map_err(|failure| definition::about_list(failure, &prepared.spec))?;
-        let findings = self
-            .glance(&prepared.graph, &prepared.mapping, state.target.as_ref())
-            .await?;
-        blocked(&findings, name).map_or(Ok(()), |failure| Err(failure.into()))
     }
 
     pub(crate) async fn prepare(&self, connection: &mut PgConnection, name: &str) -> Result<Prepared> {
