@@ -19,6 +19,50 @@ pub struct DirtyMark {
     pub mark: Mark,
     /// The feed did not find the row where it used to be.
     pub suspected_delete: bool,
+    /// What the list's feed said of its item.
+    pub target: TargetHint,
+}
+
+/// What the list's feed said of a dirty row's item. A later mark of a source feed leaves it as it is; a later one of
+/// the list's feed replaces it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum TargetHint {
+    /// Nothing: the item is presumed to be as agreed.
+    #[default]
+    Presumed,
+    /// It changed, so it has to be looked at before anything is decided.
+    Changed,
+    /// It was reported deleted. No proof before a look some minutes later finds it gone, and only where everything in
+    /// the list can be seen.
+    Deleted,
+    /// A whole pass did not show it: suspected, never proof.
+    Missing,
+}
+
+impl TargetHint {
+    /// The number stored.
+    #[must_use]
+    pub fn code(self) -> i16 {
+        match self {
+            TargetHint::Presumed => 0,
+            TargetHint::Changed => 1,
+            TargetHint::Deleted => 2,
+            TargetHint::Missing => 3,
+        }
+    }
+
+    /// Reads the stored number.
+    #[must_use]
+    pub fn from_code(code: i16) -> Option<Self> {
+        [
+            TargetHint::Presumed,
+            TargetHint::Changed,
+            TargetHint::Deleted,
+            TargetHint::Missing,
+        ]
+        .into_iter()
+        .find(|hint| hint.code() == code)
+    }
 }
 
 /// A durable dirty row.
@@ -28,6 +72,9 @@ pub struct DirtyRow {
     pub mark: DirtyMark,
     /// Rises with every mark; after apply the row goes only where this is still the same.
     pub sequence: u64,
+    /// How long ago the list's feed said what [`DirtyMark::target`] holds, by the memory's clock; zero where it said
+    /// nothing.
+    pub hinted: std::time::Duration,
 }
 
 /// A row that cannot be applied now, with its cause.

@@ -28,9 +28,34 @@ pub enum EffectKind {
     PatchItem,
     /// An item deleted.
     DeleteItem,
+    /// A new source row, made from an item.
+    InsertRow,
+    /// Changed columns of a source row.
+    UpdateRow,
+    /// A source row deleted.
+    DeleteRow,
 }
 
 impl EffectKind {
+    /// Every kind there is.
+    pub const ALL: [EffectKind; 6] = [
+        EffectKind::CreateItem,
+        EffectKind::PatchItem,
+        EffectKind::DeleteItem,
+        EffectKind::InsertRow,
+        EffectKind::UpdateRow,
+        EffectKind::DeleteRow,
+    ];
+
+    /// Whether it writes to the source, where the row itself and the transaction's id are the witness.
+    #[must_use]
+    pub fn is_of_row(self) -> bool {
+        matches!(
+            self,
+            EffectKind::InsertRow | EffectKind::UpdateRow | EffectKind::DeleteRow
+        )
+    }
+
     /// The name stored and shown.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -38,19 +63,16 @@ impl EffectKind {
             EffectKind::CreateItem => "create_item",
             EffectKind::PatchItem => "patch_item",
             EffectKind::DeleteItem => "delete_item",
+            EffectKind::InsertRow => "insert_row",
+            EffectKind::UpdateRow => "update_row",
+            EffectKind::DeleteRow => "delete_row",
         }
     }
 
     /// Reads the stored name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [
-            EffectKind::CreateItem,
-            EffectKind::PatchItem,
-            EffectKind::DeleteItem,
-        ]
-        .into_iter()
-        .find(|k| k.name() == name)
+        Self::ALL.into_iter().find(|k| k.name() == name)
     }
 }
 
@@ -137,6 +159,9 @@ pub struct Effect {
     pub sent: Fields,
     /// The source side that was sent.
     pub after: AfterState,
+    /// For source writes: the transaction that was about to commit; `None` before it was noted, and then none of it
+    /// ever commits. The outer `Option` is the note, the inner one the id where the table could tell it.
+    pub witnessed: Option<Option<u64>>,
     /// The lease epoch under which it was recorded.
     pub epoch: u64,
     /// Whether it may still land.
@@ -145,6 +170,20 @@ pub struct Effect {
     pub probes: u32,
     /// How long ago it was recorded, by the memory's clock.
     pub age: Duration,
+}
+
+/// What is noted of a staged source write before its transaction commits: by it a lost answer, or a crash, is
+/// judged afterwards.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The effect it belongs to.
+    pub effect: EffectId,
+    /// Whom the row belongs to. For an insert only now known; the effect is held under it from here on.
+    pub subject: Subject,
+    /// Id of the (sub)transaction that wrote exactly this row; `None` where the table cannot tell.
+    pub xid: Option<u64>,
+    /// The agreement that holds once it is committed.
+    pub after: AfterState,
 }
 
 /// What the meta-store answers to a request to record a write.

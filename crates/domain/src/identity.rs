@@ -105,6 +105,11 @@ impl Key {
         key.texts().map(|_| ()).map(|()| key)
     }
 
+    /// A key that is not made of key columns; see [`crate::item_subject`].
+    pub(crate) fn of_parts(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The canonical texts, one a key column, each castable to the column's type.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! A row leaves this module applied, found equal, quarantined, or dirty. Nothing else: that is what lets a
 //! cursor move past it (I5).
 
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
 use syncbridge_domain::effect::{Admission, NewEffect};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
@@ -267,6 +267,7 @@ impl<W: World> Session<'_, W> {
                 key: work.subject.key,
                 mark: work.mark,
                 suspected_delete: false,
+                target: TargetHint::Presumed,
             })
             .collect();
         if marks.is_empty() {

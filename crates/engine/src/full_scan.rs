@@ -5,7 +5,7 @@
 use std::task::Poll;
 
 use syncbridge_domain::agreed::RowDigest;
-use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::feed::{Cursor, Mark};
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
@@ -185,6 +185,7 @@ impl<W: World> Session<'_, W> {
                     key: record.key.clone(),
                     mark,
                     suspected_delete: false,
+                    target: TargetHint::Presumed,
                 })
                 .collect();
             self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
@@ -199,6 +200,7 @@ impl<W: World> Session<'_, W> {
                     key: row.key,
                     mark,
                     suspected_delete: true,
+                    target: TargetHint::Presumed,
                 })
                 .collect();
             self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;

@@ -3,6 +3,10 @@
 //!
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
+pub mod list_feed;
+pub mod pull_memory;
+pub mod row_writer;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{Effect, EffectKind, EffectState, NewEffect};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::{Identity, Key};
@@ -311,6 +311,7 @@ fn dirty_mark(effect: &Effect, mark: Mark) -> DirtyMark {
         key: effect.subject.key.clone(),
         mark,
         suspected_delete: false,
+        target: TargetHint::Presumed,
     }
 }
 

@@ -296,6 +296,8 @@ impl<W: World> Session<'_, W> {
                 self.counters.patched += 1;
                 row
             }
+            // Source writes are settled where they are made, by their transaction.
+            EffectKind::InsertRow | EffectKind::UpdateRow | EffectKind::DeleteRow => return None,
         };
         Some(settlement(attempt, Verdict::Applied(Box::new(row)), request_id))
     }

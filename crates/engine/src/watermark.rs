@@ -5,7 +5,7 @@
 //! transaction that ran when it was taken has ended (`domain::feed::adoptable`); until then the range is read
 //! again, which costs the source a little and Graph nothing.
 
-use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::feed::{Cursor, PendingWatermark, adoptable};
 use syncbridge_domain::identity::Key;
 
@@ -97,6 +97,7 @@ impl<W: World> Session<'_, W> {
                 key: row.key,
                 mark,
                 suspected_delete: false,
+                target: TargetHint::Presumed,
             })
             .collect();
         self.report();

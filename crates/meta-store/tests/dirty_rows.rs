@@ -1,6 +1,6 @@
 //! Dirty rows and the cursor.
 
-use syncbridge_domain::dirty::DirtyMark;
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::feed::{Cursor, Lsn, Mark};
 
 use crate::fixture::{World, dirty, mark, refused, subject};
@@ -84,6 +84,7 @@ async fn the_last_mark_decides_on_the_suspicion_even_within_one_call() {
     let who = subject("a");
     let gone = DirtyMark {
         suspected_delete: true,
+        target: TargetHint::Presumed,
         ..dirty(&who, 7)
     };
     memory

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use syncbridge_devstack::testing::{self, TestDatabase};
 use syncbridge_domain::agreed::{Agreed, RowDigest};
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
 use syncbridge_domain::effect::{Admission, AfterState, EffectKind, Fence, ItemLink, NewEffect, Subject};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Lsn, Mark};
@@ -290,6 +290,7 @@ pub(crate) fn dirty(subject: &Subject, lsn: u64) -> DirtyMark {
         key: subject.key.clone(),
         mark: mark(lsn),
         suspected_delete: false,
+        target: TargetHint::Presumed,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, Row as _};
-use syncbridge_domain::dirty::{DirtyMark, DirtyRow};
+use syncbridge_domain::dirty::{DirtyMark, DirtyRow, TargetHint};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::feed::Cursor;
 use syncbridge_domain::identity::Identity;
@@ -100,8 +100,10 @@ impl DefinitionStore {
                             key: key(row.try_get(1)?)?,
                             mark: agreement::mark(row.try_get(2)?, row.try_get(3)?)?,
                             suspected_delete: row.try_get(4)?,
+                            target: TargetHint::Presumed,
                         },
                         sequence: from_bigint("dirty sequence", row.try_get(5)?)?,
+                        hinted: std::time::Duration::ZERO,
                     })
                 })
                 .collect()

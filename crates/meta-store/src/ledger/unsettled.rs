@@ -77,6 +77,7 @@ impl DefinitionStore {
                 layout: agreement::layout(row.try_get(10)?)?,
                 mark: agreement::mark(row.try_get(11)?, row.try_get(12)?)?,
             },
+            witnessed: None,
             epoch: from_bigint("lease epoch", row.try_get(13)?)?,
             state: match row.try_get(14)? {
                 "open" => EffectState::Open,
