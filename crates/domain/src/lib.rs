@@ -10,6 +10,7 @@ pub mod canonical;
 pub mod clock;
 pub mod conflict;
 pub mod convert;
+pub mod convert_back;
 pub mod delta;
 pub mod derive;
 pub mod dirty;

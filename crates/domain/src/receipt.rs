@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 
 use crate::failure::Failure;
@@ -84,6 +85,11 @@ pub struct Item {
     pub fields: Fields,
     /// Whether every mapped, visible column that holds a value is among `fields`, so that a missing key is null.
     pub complete: bool,
+    /// Whether the sync key would be among `fields` if the item had one: its column is hidden, and an answer shows it
+    /// only where it was asked for by name.
+    pub shows_key: bool,
+    /// When it was last changed, by the service's clock; `None` where the answer does not say.
+    pub modified: Option<DateTime<Utc>>,
     /// Whether this very app wrote the newest version; `None` where the answer does not say.
     pub by_us: Option<bool>,
 }

@@ -1,5 +1,7 @@
 //! A source row as it was read: text under fixed session settings, nothing interpreted yet.
 
+use chrono::{DateTime, NaiveDateTime, Utc};
+
 use crate::identity::Key;
 
 /// One cell in the source's raw stable form; `None` is SQL NULL.
@@ -14,6 +16,18 @@ pub struct SourceRow {
     pub cells: Vec<Cell>,
     /// The watermark column's raw text; `None` where there is no such column or it is NULL.
     pub watermark: Option<Box<str>>,
+}
+
+impl SourceRow {
+    /// When the row says it was last changed: its watermark, where that is an instant as our session settings print
+    /// one. Other watermarks tell no time.
+    #[must_use]
+    pub fn changed_at(&self) -> Option<DateTime<Utc>> {
+        let raw = self.watermark.as_deref()?;
+        let naive = raw.strip_suffix("+00").unwrap_or(raw);
+        let at = NaiveDateTime::parse_from_str(naive, "%Y-%m-%d %H:%M:%S%.f").ok()?;
+        Some(at.and_utc())
+    }
 }
 
 impl std::fmt::Debug for SourceRow {

@@ -8,7 +8,7 @@ use crate::feed::FeedKind;
 use crate::ids::{DefinitionId, RunId, WorkspaceId};
 use crate::list_rules::ListRules;
 use crate::mapping::Mapping;
-use crate::policy::Policies;
+use crate::policy::{Direction, Policies};
 use crate::quota::{Lane, Spending};
 use crate::verification::KeyRange;
 
@@ -23,6 +23,10 @@ pub const SPEC_SCHEMA: u16 = 1;
 pub enum RunKind {
     /// Source to list.
     Push,
+    /// List to source.
+    Pull,
+    /// Both ways.
+    TwoWay,
     /// Compares both sides and writes nothing.
     Verify,
     /// Says what a push would do and writes nothing.
@@ -33,12 +37,35 @@ pub enum RunKind {
 
 impl RunKind {
     /// Every kind there is today.
-    pub const ALL: [RunKind; 4] = [RunKind::Push, RunKind::Verify, RunKind::Plan, RunKind::Repair];
+    pub const ALL: [RunKind; 6] = [
+        RunKind::Push,
+        RunKind::Pull,
+        RunKind::TwoWay,
+        RunKind::Verify,
+        RunKind::Plan,
+        RunKind::Repair,
+    ];
 
-    /// Whether it changes the list, and so needs the writer lease.
+    /// Whether it brings changes from one side to the other: what a schedule starts.
+    #[must_use]
+    pub fn drives(self) -> bool {
+        matches!(self, RunKind::Push | RunKind::Pull | RunKind::TwoWay)
+    }
+
+    /// Whether it changes a side, and so needs the writer lease.
     #[must_use]
     pub fn writes(self) -> bool {
-        matches!(self, RunKind::Push | RunKind::Repair)
+        self.drives() || self == RunKind::Repair
+    }
+
+    /// The run that drives a definition of this direction.
+    #[must_use]
+    pub fn driving(direction: Direction) -> Self {
+        match direction {
+            Direction::Push => RunKind::Push,
+            Direction::Pull => RunKind::Pull,
+            Direction::Both => RunKind::TwoWay,
+        }
     }
 
     /// The name stored and shown.
@@ -46,6 +73,8 @@ impl RunKind {
     pub fn name(self) -> &'static str {
         match self {
             RunKind::Push => "push",
+            RunKind::Pull => "pull",
+            RunKind::TwoWay => "two_way",
             RunKind::Verify => "verify",
             RunKind::Plan => "plan",
             RunKind::Repair => "repair",
@@ -229,6 +258,9 @@ pub struct RunSpec {
     pub target: TargetSpec,
     /// What travels.
     pub mapping: Mapping,
+    /// Which sides are written: `Push` the list only, `Pull` the source only.
+    #[serde(default)]
+    pub direction: Direction,
     /// Choices where sides disagree.
     pub policies: Policies,
     /// Sizes.
@@ -271,6 +303,18 @@ pub struct Counters {
     pub overridden: u64,
     /// Writes of earlier runs whose outcome was settled.
     pub recovered: u64,
+    /// Source rows made from items that people added.
+    #[serde(default)]
+    pub inserted_rows: u64,
+    /// Source rows that got values from the list.
+    #[serde(default)]
+    pub updated_rows: u64,
+    /// Source rows deleted because their items were.
+    #[serde(default)]
+    pub deleted_rows: u64,
+    /// Conflicts newly left to a person.
+    #[serde(default)]
+    pub conflicts: u64,
 }
 
 /// How a run ended.
@@ -356,6 +400,8 @@ pub enum Step {
         /// About how many rows; 0 unknown.
         rows: u64,
     },
+    /// Asking the list what people changed in it.
+    ReadingList,
     /// Applying changed rows.
     Applying,
     /// What a verification is going to cost, before anything is asked.

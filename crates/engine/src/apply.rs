@@ -3,8 +3,9 @@
 //! A row leaves this module applied, found equal, quarantined, or dirty. Nothing else: that is what lets a
 //! cursor move past it (I5).
 
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
-use syncbridge_domain::effect::{Admission, NewEffect};
+use syncbridge_domain::conflict::ParkedConflict;
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
+use syncbridge_domain::effect::{Admission, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
@@ -12,9 +13,10 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
 use syncbridge_domain::row::Presence;
 
-use crate::ports::{Ledger, PortResult};
+use crate::ports::pull_memory::PullMemory;
+use crate::ports::{Ledger, PortResult, Source};
 use crate::session::{Session, World};
-use crate::work::{Attempt, Intent, Recorded, Work};
+use crate::work::{Attempt, Intent, Recorded, RowAttempt, Work};
 
 /// How often a row is decided anew in one run before it is left for the next.
 const MAX_ROUNDS: u8 = 8;
@@ -25,7 +27,11 @@ struct Round {
     done: Vec<Work>,
     records: Vec<(Work, LedgerRow, Recorded)>,
     writes: Vec<Attempt>,
+    row_writes: Vec<RowAttempt>,
     looks: Vec<Work>,
+    unread: Vec<Work>,
+    conflicts: Vec<ParkedConflict>,
+    waiting: Vec<Work>,
     quarantines: Vec<(NewQuarantine, Option<u64>)>,
     parked: Vec<Work>,
 }
@@ -70,7 +76,14 @@ impl<W: World> Session<'_, W> {
                 Intent::Done => round.done.push(work),
                 Intent::Record(row, kind) => round.records.push((work, *row, kind)),
                 Intent::Write(attempt) => round.writes.push(*attempt),
+                Intent::WriteRow(attempt) => round.row_writes.push(*attempt),
                 Intent::Look => round.looks.push(work),
+                Intent::ReadSource => round.unread.push(work),
+                Intent::ParkConflicts(conflicts, entry) => {
+                    round.conflicts.extend(conflicts);
+                    round.quarantines.push((*entry, work.dirty));
+                }
+                Intent::Wait => round.waiting.push(work),
                 Intent::Quarantine(entry) => round.quarantines.push((*entry, work.dirty)),
                 Intent::Park => round.parked.push(work),
             }
@@ -87,6 +100,14 @@ impl<W: World> Session<'_, W> {
     ) -> PortResult<Vec<Work>> {
         let mut again = Vec::new();
         self.finish_done(round.done).await?;
+        self.mark_left(round.waiting).await?;
+        if !round.conflicts.is_empty() {
+            self.counters.conflicts += round.conflicts.len() as u64;
+            self.ports
+                .ledger
+                .park_conflicts(self.fence(), self.spec.run, &round.conflicts)
+                .await?;
+        }
         if !round.quarantines.is_empty() {
             self.counters.quarantined += round.quarantines.len() as u64;
             self.ports
@@ -96,7 +117,9 @@ impl<W: World> Session<'_, W> {
         }
         left.extend(round.parked);
         again.extend(self.finish_records(round.records).await?);
+        again.extend(self.read_sources(round.unread).await?);
         again.extend(self.finish_looks(round.looks, left).await?);
+        again.extend(self.finish_row_writes(round.row_writes, left, stop).await?);
         again.extend(self.finish_writes(round.writes, left, stop).await?);
         self.report();
         Ok(again)
@@ -168,6 +191,22 @@ impl<W: World> Session<'_, W> {
             work.target = Presence::Unseen;
         }
         Ok(works)
+    }
+
+    /// Reads the rows that a decision needs to see.
+    async fn read_sources(&mut self, works: Vec<Work>) -> PortResult<Vec<Work>> {
+        if works.is_empty() {
+            return Ok(works);
+        }
+        let keys: Vec<_> = works.iter().map(|work| work.subject.key.clone()).collect();
+        let (rows, mark) = self.ports.source.read_keys(&keys).await?;
+        let again = works.into_iter().zip(rows).map(|(work, source)| Work {
+            source,
+            mark,
+            rounds: work.rounds.saturating_add(1),
+            ..work
+        });
+        Ok(again.collect())
     }
 
     /// Reads the items that a decision needs to see.
@@ -259,21 +298,39 @@ impl<W: World> Session<'_, W> {
     /// What could not be settled now stays, or becomes, dirty.
     async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
         self.counters.parked += left.len() as u64;
+        self.mark_left(left).await
+    }
+
+    /// What was heard of the list stays with the row: the feed does not say it twice.
+    async fn mark_left(&mut self, left: Vec<Work>) -> PortResult<()> {
         let marks: Vec<DirtyMark> = left
             .into_iter()
             .filter(|work| work.dirty.is_none())
-            .map(|work| DirtyMark {
-                identity: work.subject.identity,
-                key: work.subject.key,
-                mark: work.mark,
-                suspected_delete: false,
-                target: TargetHint::Presumed,
+            .map(|work| {
+                let subject = self.subject_to_keep(&work);
+                DirtyMark {
+                    identity: subject.identity,
+                    key: subject.key,
+                    mark: work.mark,
+                    suspected_delete: false,
+                    target: work.heard.hint,
+                }
             })
             .collect();
         if marks.is_empty() {
             return Ok(());
         }
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await
+    }
+}
+
+impl<W: World> Session<'_, W> {
+    /// Whom a dirty row stands for: an item that was to become a row and did not is still only an item.
+    fn subject_to_keep(&self, work: &Work) -> Subject {
+        match (&work.base, work.target.one()) {
+            (None, Some(item)) if self.pulls() && work.source.one().is_none() => self.subject_of(item),
+            _ => work.subject.clone(),
+        }
     }
 }
 

@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step, Target};
 use crate::session::{Session, World, moved_on};
-use crate::work::{Attempt, Intent, Work};
+use crate::work::{Attempt, Heard, Intent, Work};
 
 /// Code of a row whose item cannot be told from another one.
 pub(crate) const AMBIGUOUS: &str = "item.ambiguous";
@@ -349,6 +349,7 @@ impl<W: World> Session<'_, W> {
             target: Presence::Unseen,
             dirty: None,
             why: WhyTag::FirstWrite,
+            heard: Heard::default(),
             rounds: 0,
         };
         self.stamp(work, &after)
@@ -505,6 +506,8 @@ mod tests {
             },
             fields: Default::default(),
             complete: true,
+            shows_key: true,
+            modified: None,
             by_us: None,
         })
         .unwrap()

@@ -63,7 +63,7 @@ impl<W: World> Session<'_, W> {
         let keeps_keys = matches!(self.spec.target.rules.identity, ItemIdentity::SyncKey { .. });
         keeps_keys
             && work.target.one().is_some_and(|item| {
-                item.complete && item.sync_key().and_then(SyncKey::parse) != Some(work.identity())
+                item.shows_key && item.sync_key().and_then(SyncKey::parse) != Some(work.identity())
             })
     }
 

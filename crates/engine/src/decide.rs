@@ -12,8 +12,7 @@ use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
 use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::reconcile::{
-    Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, Later, RowDecision, RowInput, Seen,
-    reconcile,
+    Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, RowDecision, RowInput, Seen, reconcile,
 };
 use syncbridge_domain::row::{Cell, Presence};
 use syncbridge_domain::run::Retire;
@@ -22,6 +21,7 @@ use crate::adoption::is_archived;
 use crate::compose::returns;
 use crate::evidence::same_value;
 use crate::ports::PortResult;
+use crate::pull::is_another_item;
 use crate::session::{Session, World};
 use crate::work::{Intent, Recorded, Work};
 
@@ -32,6 +32,9 @@ impl<W: World> Session<'_, W> {
         // A repair is about what people did to the item, which the ledger cannot tell.
         if self.repairs() && work.target == Presence::Unseen && work.base.is_some() {
             return Ok((work, Intent::Look));
+        }
+        if let Some(first) = self.look_first(&work) {
+            return Ok((work, first));
         }
         let mut agreed = match &work.base {
             Some(row) => self.agreed(&row.clone()).await?,
@@ -105,6 +108,7 @@ impl<W: World> Session<'_, W> {
             Presence::Unseen => Existence::Unseen,
         };
         let target = match work.target {
+            Presence::None if !self.absence_is_proven(work) => Existence::Missing,
             Presence::None => Existence::ProvenGone,
             Presence::One(_) => Existence::One,
             Presence::Many(_) => Existence::Many,
@@ -113,6 +117,8 @@ impl<W: World> Session<'_, W> {
         let base = match work.base.as_ref().map(|row| row.state) {
             None => Base::None,
             Some(LedgerState::Live) => Base::Live,
+            // A new item under the key of a buried row is nobody's restore.
+            Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,
             Some(LedgerState::Tombstone) => Base::Tombstone,
             Some(LedgerState::Kept | LedgerState::Archived) => Base::Left,
         };
@@ -120,11 +126,11 @@ impl<W: World> Session<'_, W> {
             base,
             source,
             target,
-            pushes: true,
-            pulls: false,
+            pushes: self.pushes(),
+            pulls: self.pulls(),
             delete: self.delete_policy(),
             conflict: self.spec.policies.conflict,
-            later: Later::Source,
+            later: self.later(work),
             archive_only: self.spec.policies.archive_only && self.spec.options.retire.is_none(),
             route_changed: false,
             key_changed: false,
@@ -182,7 +188,7 @@ impl<W: World> Session<'_, W> {
             }),
             target,
             equal,
-            pull_would_lose: true,
+            pull_would_lose: self.pulls() && self.pull_would_lose(field, cell),
             rule: FieldRule {
                 direction: field.direction,
                 passive: field.passive,
@@ -203,9 +209,12 @@ impl<W: World> Session<'_, W> {
     /// With a person's approval, differences nobody agreed on are the source's to settle.
     fn approved(&self, mut decision: Decision) -> Decision {
         if self.spec.options.approve_unagreed {
-            for field in &mut decision.fields {
-                if *field == FieldDecision::NeedsPlan {
-                    *field = FieldDecision::ConflictToTarget;
+            for (decided, field) in decision.fields.iter_mut().zip(&self.spec.mapping.fields) {
+                if *decided == FieldDecision::NeedsPlan {
+                    *decided = match field.direction {
+                        Direction::Pull => FieldDecision::ConflictToSource,
+                        Direction::Push | Direction::Both => FieldDecision::ConflictToTarget,
+                    };
                 }
             }
         }
@@ -229,7 +238,16 @@ impl<W: World> Session<'_, W> {
             RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
             RowDecision::LeaveItem => Ok(leave(work)),
             RowDecision::Bury => Ok(bury(work)),
+            RowDecision::SuspectTarget if work.target == Presence::None => Ok(self.suspected(work)),
             RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
+            RowDecision::NeedsSource => Ok(Intent::ReadSource),
+            RowDecision::InsertRow => Ok(self.insert_row(work)),
+            RowDecision::DeleteRow => Ok(self.delete_row(work, agreed)),
+            RowDecision::ConflictParked => Ok(Intent::Quarantine(Box::new(self.quarantine(
+                &work.subject,
+                work.source.one().map(|row| row.cells.as_slice()),
+                self.gone_and_edited(),
+            )))),
             RowDecision::Refuse => Ok(Intent::Park),
             RowDecision::ParkMany => Ok(Intent::Quarantine(Box::new(self.quarantine(
                 &work.subject,
@@ -248,13 +266,9 @@ impl<W: World> Session<'_, W> {
                 ));
                 Ok(Intent::Done)
             }
-            RowDecision::MoveItem
-            | RowDecision::RekeyItem
-            | RowDecision::InsertRow
-            | RowDecision::DeleteRow
-            | RowDecision::SuspectSource
-            | RowDecision::ConflictParked
-            | RowDecision::NeedsSource => Err(not_in_push(decision.row)),
+            RowDecision::MoveItem | RowDecision::RekeyItem | RowDecision::SuspectSource => {
+                Err(not_in_push(decision.row))
+            }
         }
     }
 
@@ -316,10 +330,21 @@ impl<W: World> Session<'_, W> {
             return Ok(Intent::Done);
         };
         let Some(source) = work.source.one() else {
-            return Ok(Intent::Done);
+            let needs_source = decision.fields.contains(&FieldDecision::NeedsSource);
+            return Ok(if needs_source {
+                Intent::ReadSource
+            } else {
+                Intent::Done
+            });
         };
+        // The source first: its transaction tells for certain what became of it, and what is left of the decision is
+        // then made anew on the row as it is stored.
+        let take = self.fields_to_take(decision);
+        if !take.is_empty() {
+            return Ok(self.update_row(work, agreed, decision, &take));
+        }
         let mut send: Vec<usize> = (0..decision.fields.len())
-            .filter(|at| decision.sends(*at))
+            .filter(|at| decision.sends(*at) && self.spec.mapping.fields[*at].direction != Direction::Pull)
             .collect();
         if send.is_empty() {
             send = self.fencing_fields(work, base);
@@ -327,13 +352,18 @@ impl<W: World> Session<'_, W> {
         if !send.is_empty() || returns(work) || self.lacks_sync_key(work) {
             return Ok(self.patch(work, agreed, decision, &send));
         }
+        if decision.fields.contains(&FieldDecision::ConflictParked) {
+            return Ok(self.park_conflicts(work, decision).unwrap_or(Intent::Look));
+        }
         let mut fresh = agreed.clone();
         fresh.digest = self.digest(&source.cells);
         self.take_agreement(work, decision, &mut fresh);
-        if base.layout == self.layout && fresh == *agreed {
+        let version = self.version_agreed_on(work, base, &fresh);
+        if base.layout == self.layout && fresh == *agreed && version == base.version {
             return Ok(Intent::Done);
         }
         let row = LedgerRow {
+            version,
             agreed: fresh.to_bytes(),
             layout: self.layout,
             mark: work.mark,
@@ -511,7 +541,7 @@ fn not_in_push(decision: RowDecision) -> Failure {
     Failure::new(
         Scope::List,
         "policy.unsupported",
-        format!("this definition asks for {decision:?}, which push does not do yet"),
+        format!("this definition asks for {decision:?}, which is not done yet"),
         "use direction `push`",
     )
 }

@@ -3,15 +3,16 @@
 //! Suspected deletes go last and only if the destructive budget allows all of them: a table that was emptied
 //! by accident must not empty the list first and ask afterwards.
 
-use syncbridge_domain::dirty::DirtyRow;
+use syncbridge_domain::dirty::{DirtyRow, TargetHint};
 use syncbridge_domain::effect::Subject;
 use syncbridge_domain::identity::{Identity, Key};
+use syncbridge_domain::item_subject::item_of;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::row::Presence;
 
 use crate::ports::{Ledger, PortResult, Progress, Source, Step};
 use crate::session::{Session, World};
-use crate::work::Work;
+use crate::work::{Heard, Work};
 
 /// Which dirty rows a pass takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ enum Rows {
     Changed,
     /// Those whose feed did not find them any more.
     Suspected,
+    /// Those whose items the list's feed reported deleted, or did not show.
+    GoneFromList,
 }
 
 impl<W: World> Session<'_, W> {
@@ -27,16 +30,45 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn drain(&mut self) -> PortResult<()> {
         self.ports.progress.step(Step::Applying);
         let gone = self.confirm_suspected().await?;
-        self.set_delete_budget(gone).await?;
+        let gone_from_list = self.count_gone_from_list().await?;
+        self.set_delete_budget(gone + gone_from_list).await?;
         self.drain_pass(Rows::Changed).await?;
-        if gone == 0 {
-            return Ok(());
+        let spent = self.deletes_destroy() && self.deletes_left == 0;
+        for (which, count) in [(Rows::Suspected, gone), (Rows::GoneFromList, gone_from_list)] {
+            if count == 0 {
+                continue;
+            }
+            if spent {
+                self.counters.parked += count;
+            } else {
+                self.drain_pass(which).await?;
+            }
         }
-        if self.deletes_destroy() && self.deletes_left == 0 {
-            self.counters.parked += gone;
-            return Ok(());
+        Ok(())
+    }
+
+    /// How many rows may have to follow their items now; those reported deleted a moment ago wait.
+    async fn count_gone_from_list(&self) -> PortResult<u64> {
+        if !self.pulls() {
+            return Ok(0);
         }
-        self.drain_pass(Rows::Suspected).await
+        let mut due = 0;
+        let mut after: Option<Identity> = None;
+        while let Some(rows) = self.next_dirty(&mut after, Rows::GoneFromList).await? {
+            let ripe = |row: &&DirtyRow| {
+                row.mark.target == TargetHint::Missing || row.hinted >= self.delete_delay()
+            };
+            due += rows.iter().filter(ripe).count() as u64;
+        }
+        Ok(due)
+    }
+
+    fn kind_of(&self, row: &DirtyRow) -> Rows {
+        match row.mark.target {
+            _ if row.mark.suspected_delete => Rows::Suspected,
+            TargetHint::Deleted | TargetHint::Missing if self.pulls() => Rows::GoneFromList,
+            _ => Rows::Changed,
+        }
     }
 
     /// Reads the suspected rows once more and answers how many are gone. A suspicion may be old: the guard held
@@ -75,7 +107,7 @@ impl<W: World> Session<'_, W> {
         let mut page = self.ports.ledger.dirty(*after, limit).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.mark.identity);
-        page.retain(|row| row.mark.suspected_delete == (which == Rows::Suspected));
+        page.retain(|row| self.kind_of(row) == which);
         Ok(Some(page))
     }
 
@@ -84,6 +116,12 @@ impl<W: World> Session<'_, W> {
     async fn read_now(&mut self, rows: Vec<DirtyRow>) -> PortResult<Vec<Work>> {
         if rows.is_empty() {
             return Ok(Vec::new());
+        }
+        // An item without a row is nothing the source could be asked about.
+        let (items, rows): (Vec<DirtyRow>, Vec<DirtyRow>) =
+            rows.into_iter().partition(|row| item_of(&row.mark.key).is_some());
+        if !items.is_empty() {
+            self.drain_items(items).await?;
         }
         let keys: Vec<Key> = rows.iter().map(|row| row.mark.key.clone()).collect();
         let ids: Vec<Identity> = rows.iter().map(|row| row.mark.identity).collect();
@@ -109,8 +147,29 @@ impl<W: World> Session<'_, W> {
                 base,
                 target: Presence::Unseen,
                 dirty: Some(row.sequence),
+                heard: Heard {
+                    hint: row.mark.target,
+                    age: row.hinted,
+                },
                 rounds: 0,
             });
-        Ok(works.collect())
+        let mut works: Vec<Work> = works.collect();
+        self.look_at_held(&mut works).await?;
+        Ok(works)
+    }
+
+    /// A row in quarantine may wait for more than its own content: its item is looked at, never presumed.
+    async fn look_at_held(&self, works: &mut [Work]) -> PortResult<()> {
+        if !self.pulls() || works.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
+        let held = self.ports.ledger.quarantined(&ids).await?;
+        for (work, held) in works.iter_mut().zip(held) {
+            if held.is_some() && work.heard.hint == TargetHint::Presumed && work.base.is_some() {
+                work.heard = Heard::changed();
+            }
+        }
+        Ok(())
     }
 }

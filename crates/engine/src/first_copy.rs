@@ -12,7 +12,7 @@ use syncbridge_domain::row::{Presence, SourceRow};
 
 use crate::ports::{Ledger, PortResult, Progress, Source, SourcePage, Step};
 use crate::session::{Session, World, moved_on};
-use crate::work::Work;
+use crate::work::{Heard, Work};
 
 impl<W: World> Session<'_, W> {
     /// Copies from `after` to the end and makes the cursor steady.
@@ -76,6 +76,7 @@ impl<W: World> Session<'_, W> {
                 base,
                 target: Presence::Unseen,
                 dirty: None,
+                heard: Heard::default(),
                 rounds: 0,
             })
             .collect();

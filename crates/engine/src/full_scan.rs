@@ -147,7 +147,7 @@ impl<W: World> Session<'_, W> {
         row.state == LedgerState::Live && row.layout == self.layout && row.digest == digest
     }
 
-    async fn digests_between(
+    pub(crate) async fn digests_between(
         &self,
         after: Option<Identity>,
         until: Option<Identity>,

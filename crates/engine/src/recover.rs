@@ -21,7 +21,7 @@ use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
 use crate::sending::Witness;
 use crate::session::{Session, World};
-use crate::work::{Attempt, Work};
+use crate::work::{Attempt, Heard, Work};
 
 /// No request is under way for longer than this after its write was recorded (DESIGN §8).
 const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
@@ -50,7 +50,10 @@ impl<W: World> Session<'_, W> {
                 effects: open.len() as u64,
             });
             let before = open.len();
-            let settled = self.recover_open(open, &armed).await?;
+            let (of_rows, open): (Vec<Effect>, Vec<Effect>) =
+                open.into_iter().partition(|effect| effect.kind.is_of_row());
+            let mark = self.present_mark().await?;
+            let settled = self.recover_rows(&of_rows, mark).await? + self.recover_open(open, &armed).await?;
             if settled < before {
                 // Some could not even be looked at: they stay open, their rows stay busy, the run goes on.
                 self.notice(format!(
@@ -326,6 +329,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             target: Side::Unseen,
             dirty: None,
             why: WhyTag::FaultRetry,
+            heard: Heard::default(),
             rounds: 0,
         },
         effect: NewEffect {

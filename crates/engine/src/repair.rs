@@ -22,7 +22,7 @@ use syncbridge_domain::run::Verification;
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Source, Spill, Step, Target, WholeItem};
 use crate::session::{Session, World};
 use crate::verify::SURPLUS;
-use crate::work::{Attempt, Intent, Work};
+use crate::work::{Attempt, Heard, Intent, Work};
 
 /// Rows whose copies are looked at in one go.
 const COPIES: usize = 100;
@@ -243,6 +243,7 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         base,
         target: Presence::Unseen,
         dirty: None,
+        heard: Heard::default(),
         rounds: 0,
     }
 }

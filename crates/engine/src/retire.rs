@@ -12,7 +12,7 @@ use syncbridge_domain::run::Retire;
 
 use crate::ports::{Ledger, PortResult, Progress, Step};
 use crate::session::{Session, World};
-use crate::work::Work;
+use crate::work::{Heard, Work};
 
 impl<W: World> Session<'_, W> {
     /// Takes leave of every live item. The feed begins anew should the definition ever come back.
@@ -57,6 +57,7 @@ impl<W: World> Session<'_, W> {
                 target: Presence::Unseen,
                 dirty: None,
                 why: WhyTag::Change,
+                heard: Heard::default(),
                 rounds: 0,
             });
             self.apply(works.collect()).await?;

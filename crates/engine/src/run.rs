@@ -70,7 +70,7 @@ async fn open<'a, W: World>(spec: &'a RunSpec, ports: WorldPorts<'a, W>) -> Port
 
 async fn execute<W: World>(session: &mut Session<'_, W>, found: &mut Found) -> PortResult<()> {
     match session.spec.kind {
-        RunKind::Push => push(session).await,
+        RunKind::Push | RunKind::Pull | RunKind::TwoWay => drive(session).await,
         RunKind::Verify => {
             found.verification = Some(session.verify(false).await?.0);
             Ok(())
@@ -86,7 +86,7 @@ async fn execute<W: World>(session: &mut Session<'_, W>, found: &mut Found) -> P
     }
 }
 
-async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
+async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     session.refuse_other_hash_key().await?;
     session.remember_layout().await?;
     session.recover().await?;
@@ -113,6 +113,20 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     if strangers {
         session.adopt_strangers().await?;
     }
+    if session.pulls() {
+        // What people did is known before anything is written over it, and before items are made.
+        session.take_list_changes().await?;
+    }
+    follow_source(session, cursor).await?;
+    session.drain().await?;
+    session.disarm().await?;
+    // Rows refused earlier and not due yet are not looked at, and still the list is not what it should be.
+    session.refused_rows = session.ports.ledger.quarantine_size().await?;
+    Ok(())
+}
+
+/// Makes what changed in the source dirty, or copies it for the first time.
+async fn follow_source<W: World>(session: &mut Session<'_, W>, cursor: Cursor) -> PortResult<()> {
     match cursor {
         Cursor::FirstCopy { after, pending } => {
             let whole = after.is_none();
@@ -138,10 +152,6 @@ async fn push<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
             }
         }
     }
-    session.drain().await?;
-    session.disarm().await?;
-    // Rows refused earlier and not due yet are not looked at, and still the list is not what it should be.
-    session.refused_rows = session.ports.ledger.quarantine_size().await?;
     Ok(())
 }
 

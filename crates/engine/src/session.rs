@@ -11,20 +11,24 @@ use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::business_key::{Ambiguous, StrangersOf};
+use crate::ports::list_feed::ListFeed;
+use crate::ports::pull_memory::PullMemory;
+use crate::ports::row_writer::RowWriter;
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
 pub trait World: Sync {
     /// The table.
-    type Source: Source;
+    type Source: Source + RowWriter;
     /// The list.
-    type Target: Target;
+    type Target: Target + ListFeed;
     /// The memory.
-    type Ledger: Ledger;
+    type Ledger: Ledger + PullMemory;
     /// Scratch space.
     type Scratch: Scratch;
     /// Lease and cancel.
@@ -64,6 +68,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) refused_rows: u64,
     /// Rows that a repair found different and could not put right.
     pub(crate) unrepaired: u64,
+    /// The list's feed is read for the first time: what it holds was there before us.
+    pub(crate) first_list_pass: bool,
     /// Rows of which several items show the key.
     pub(crate) ambiguous: Ambiguous,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
@@ -89,6 +95,7 @@ impl<'a, W: World> Session<'a, W> {
             stale_rows: 0,
             refused_rows: 0,
             unrepaired: 0,
+            first_list_pass: false,
             ambiguous: Ambiguous::new(),
             strangers: None,
         })
@@ -104,6 +111,31 @@ impl<'a, W: World> Session<'a, W> {
     /// Whether this run puts items right that people changed, and not only what the source changed.
     pub(crate) fn repairs(&self) -> bool {
         self.spec.kind == RunKind::Repair
+    }
+
+    /// Whether the definition writes to the list.
+    pub(crate) fn pushes(&self) -> bool {
+        self.spec.direction != Direction::Pull
+    }
+
+    /// Whether the definition writes to the source.
+    pub(crate) fn pulls(&self) -> bool {
+        self.spec.direction != Direction::Push
+    }
+
+    /// Whether items that people add become rows.
+    pub(crate) fn takes_inserts(&self) -> bool {
+        self.pulls()
+    }
+
+    /// Whether somebody vouches that nothing in the list is hidden from us.
+    pub(crate) fn sees_everything(&self) -> bool {
+        false
+    }
+
+    /// How long after an item was reported deleted a look may prove it.
+    pub(crate) fn delete_delay(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(300)
     }
 
     pub(crate) fn fence(&self) -> Fence {

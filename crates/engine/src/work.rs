@@ -1,12 +1,18 @@
-//! One row on its way through a run, and one write on its way to the list.
+//! One row on its way through a run, and one write on its way to the list or to the source.
 
-use syncbridge_domain::effect::{NewEffect, Subject};
+use std::time::Duration;
+
+use syncbridge_domain::agreed::Agreed;
+use syncbridge_domain::conflict::ParkedConflict;
+use syncbridge_domain::dirty::TargetHint;
+use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::row_write::RowWrite;
 
 /// What is known of one row so far.
 #[derive(Clone, Debug)]
@@ -22,8 +28,27 @@ pub(crate) struct Work {
     /// The dirty row behind this work, if there is one.
     pub(crate) dirty: Option<u64>,
     pub(crate) why: WhyTag,
+    /// What the list's feed said of its item.
+    pub(crate) heard: Heard,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
+}
+
+/// What the list's feed said of an item, and how long ago.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) hint: TargetHint,
+    pub(crate) age: Duration,
+}
+
+impl Heard {
+    /// The item may not be what was agreed on.
+    pub(crate) fn changed() -> Self {
+        Self {
+            hint: TargetHint::Changed,
+            age: Duration::ZERO,
+        }
+    }
 }
 
 impl Work {
@@ -49,6 +74,22 @@ pub(crate) struct Attempt {
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
 }
 
+/// A recorded write to the source with the work it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct RowAttempt {
+    pub(crate) work: Work,
+    pub(crate) effect: NewEffect,
+    pub(crate) write: RowWrite,
+    /// The item that the write comes from, at the version that was seen.
+    pub(crate) link: ItemLink,
+    /// What was agreed before, in the present layout.
+    pub(crate) before: Agreed,
+    /// Fields that the write makes agreed, with the hash of what the list shows.
+    pub(crate) taken: Vec<(usize, syncbridge_domain::agreed::CellHash)>,
+    /// Values of the source that lose against the list's: index of the field and what the list shows.
+    pub(crate) overrides: Vec<(usize, serde_json::Value)>,
+}
+
 /// What is to be done about a row after a decision.
 #[derive(Debug)]
 pub(crate) enum Intent {
@@ -56,14 +97,22 @@ pub(crate) enum Intent {
     Done,
     /// Record agreement without a write.
     Record(Box<LedgerRow>, Recorded),
-    /// Write.
+    /// Write to the list.
     Write(Box<Attempt>),
+    /// Write to the source.
+    WriteRow(Box<RowAttempt>),
+    /// Both sides changed, and a person is to choose.
+    ParkConflicts(Vec<ParkedConflict>, Box<syncbridge_domain::dirty::NewQuarantine>),
     /// Look at the item first.
     Look,
+    /// Read the row first.
+    ReadSource,
     /// It cannot be applied.
     Quarantine(Box<syncbridge_domain::dirty::NewQuarantine>),
     /// A guard holds it back; it stays dirty.
     Park,
+    /// It is too early to tell; it stays dirty, and nothing is wrong.
+    Wait,
 }
 
 /// What a record without a write means for the counters and for what follows.

@@ -46,6 +46,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
             title: TitleRule::Key,
             time_zone: Tz::UTC,
         },
+        direction: syncbridge_domain::policy::Direction::Push,
         policies: Policies::default(),
         limits: Limits::default(),
         lane: Lane::Scheduled,

@@ -9,7 +9,7 @@ use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{DefinitionId, RunId};
 use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::mapping::Mapping;
-use syncbridge_domain::policy::DeletePolicy;
+use syncbridge_domain::policy::{DeletePolicy, Direction};
 use syncbridge_domain::quota::Lane;
 use syncbridge_domain::run::{
     Progress, Retire, RunKind, RunOptions, RunOutcome, RunSpec, SPEC_SCHEMA, SourceSpec, TargetSpec,
@@ -122,6 +122,12 @@ impl Operations {
         let mut prepared = self.prepare(&mut connection, order.name).await?;
         prepared.archives |= order.options.retire == Some(Retire::Archive);
         let retires = order.options.retire.is_some();
+        // Whoever asks for a run of a definition asks for what it does; its leave is only ever taken of the list.
+        let kind = match order.kind {
+            kind if kind.drives() && !retires => RunKind::driving(prepared.spec.direction),
+            kind => kind,
+        };
+        let order = RunOrder { kind, ..order };
         if prepared.spec.paused && order.kind.writes() && !retires {
             return Err(paused(order.name).into());
         }
@@ -135,11 +141,11 @@ impl Operations {
                 rules: prepared.side.rules(),
             });
         }
-        if prepared.list.is_none() && order.kind != RunKind::Push {
+        if prepared.list.is_none() && !order.kind.drives() {
             return Err(never_run(order.name).into());
         }
         let unfit = !prepared.side.is_fitted() || prepared.zone.is_to_learn();
-        if prepared.list.is_none() || (unfit && order.kind == RunKind::Push) {
+        if prepared.list.is_none() || (unfit && order.kind.drives()) {
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
         }
         drop(connection);
@@ -150,7 +156,7 @@ impl Operations {
             .failure
             .as_ref()
             .is_some_and(|failure| failure.code == COLUMN_UNKNOWN);
-        if lacks_column && order.kind == RunKind::Push && provisioned.is_none() {
+        if lacks_column && order.kind.drives() && provisioned.is_none() {
             let mut connection = self.store.acquire().await?;
             provisioned = Some(self.provision(&mut connection, actor, &mut prepared).await?);
             drop(connection);
@@ -258,10 +264,14 @@ impl Operations {
             source: prepared.source_spec()?,
             target,
             mapping: prepared.mapping.clone(),
+            direction: match order.options.retire {
+                Some(_) => Direction::Push,
+                None => prepared.spec.direction,
+            },
             policies: prepared.spec.policies,
             limits: prepared.spec.limits,
             lane: match order.kind {
-                RunKind::Push => Lane::Interactive,
+                RunKind::Push | RunKind::Pull | RunKind::TwoWay => Lane::Interactive,
                 RunKind::Verify | RunKind::Plan | RunKind::Repair => Lane::Verification,
             },
             options: order.options,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value as Json;
 use syncbridge_domain::list_rules::{ItemIdentity, ListRules};
@@ -25,6 +26,8 @@ pub(crate) struct Shape {
     key_column: Option<String>,
     /// Mapped columns in which an item that says nothing gets a value all the same.
     pub(crate) defaulted: BTreeSet<String>,
+    /// Whether the sync key's column is hidden, so that only an answer that was asked for it shows it.
+    key_hidden: bool,
     /// Whether no mapped column is hidden, so that an answer without `$select` shows them all.
     all_visible: bool,
     /// Application id under which we write, where it is known.
@@ -56,6 +59,10 @@ impl Shape {
                 .map(|column| column.name.clone())
                 .chain(key_column.clone().filter(|name| name == SYNC_KEY_COLUMN))
                 .collect(),
+            // A hidden column may be left out of the columns, too.
+            key_hidden: key_column
+                .as_ref()
+                .is_some_and(|name| name == SYNC_KEY_COLUMN || hidden.contains(name)),
             all_visible: !mapped.iter().any(|name| hidden.contains(name)),
             mapped,
             kept,
@@ -109,6 +116,8 @@ pub(crate) struct ItemAnswer {
     odata_etag: Option<String>,
     #[serde(rename = "lastModifiedBy")]
     last_writer: Option<Json>,
+    #[serde(rename = "lastModifiedDateTime")]
+    modified: Option<Json>,
     fields: Option<BTreeMap<String, Json>>,
 }
 
@@ -135,6 +144,8 @@ impl ItemAnswer {
             version,
             fields: keep(self.fields.unwrap_or_default(), shape),
             complete,
+            shows_key: selected || !shape.key_hidden,
+            modified: self.modified.as_ref().and_then(Json::as_str).and_then(instant),
             by_us,
         })
     }
@@ -161,9 +172,15 @@ pub(crate) fn patched(id: &ItemId, answer: &HttpResponse, shape: &Shape) -> Opti
         version,
         fields: keep(fields, shape),
         complete: shape.all_visible,
-        // A field set names no writer.
+        shows_key: !shape.key_hidden,
+        // A field set names neither writer nor time.
+        modified: None,
         by_us: None,
     })
+}
+
+fn instant(text: &str) -> Option<DateTime<Utc>> {
+    DateTime::parse_from_rfc3339(text).ok().map(|at| at.to_utc())
 }
 
 /// Whether a text can be an item's number; anything else is never put into a path or a trace.

@@ -244,7 +244,7 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
     let spec = job.spec;
     // The lease first: whoever does not get it has cost neither side anything.
     let (driver, heartbeat) = match spec.kind {
-        RunKind::Push | RunKind::Repair => {
+        RunKind::Push | RunKind::Pull | RunKind::TwoWay | RunKind::Repair => {
             let (held, heartbeat) = lease::take(
                 &services.store,
                 spec.definition,

@@ -3,6 +3,7 @@
 //! The list is opened with the first thing that is asked of it: a run that finds nothing to do costs nothing.
 
 use syncbridge_domain::clock::Monotonic;
+use syncbridge_domain::delta::{DeltaAnswer, DeltaFrom};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Spending, WhyTag};
@@ -10,8 +11,10 @@ use syncbridge_domain::receipt::{
     ItemId, ItemPage, ItemRead, Lookup, Receipt, Refusal, RowName, TaggedWrite,
 };
 use syncbridge_domain::run::TargetSpec;
+use syncbridge_engine::ports::list_feed::ListFeed;
 use syncbridge_engine::ports::{PortResult, Target, WholeItem};
-use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, ReqwestTransport};
+use syncbridge_target_graph as graph;
+use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, RawAnswer, ReqwestTransport};
 use tokio::sync::OnceCell;
 
 /// A list that is opened when it is first needed.
@@ -21,6 +24,7 @@ pub(crate) struct TargetPort {
     mapping: Mapping,
     settings: ListSettings,
     opened: OnceCell<ListTarget<ReqwestTransport>>,
+    feed: graph::ListFeed<ReqwestTransport>,
 }
 
 impl TargetPort {
@@ -31,6 +35,7 @@ impl TargetPort {
         settings: ListSettings,
     ) -> Self {
         Self {
+            feed: graph::ListFeed::new(&client, &place.site, &place.list, settings),
             client,
             place,
             mapping,
@@ -96,6 +101,22 @@ impl Target for TargetPort {
     }
 
     fn spending(&self) -> Spending {
-        self.opened.get().map(ListTarget::spending).unwrap_or_default()
+        let mut spending = self.feed.spending();
+        if let Some(list) = self.opened.get() {
+            spending.merge(&list.spending());
+        }
+        spending
+    }
+}
+
+impl ListFeed for TargetPort {
+    async fn delta(&self, from: DeltaFrom<'_>) -> PortResult<DeltaAnswer> {
+        let known_before = self.opened.get().is_some();
+        Ok(match self.feed.page(from).await? {
+            RawAnswer::Page(page) if page.is_empty() => DeltaAnswer::Page(page.empty()?),
+            RawAnswer::Page(page) => DeltaAnswer::Page(self.list().await?.delta_page(&page, known_before)?),
+            RawAnswer::Expired => DeltaAnswer::Expired,
+            RawAnswer::Malformed(failure) => DeltaAnswer::Malformed(failure),
+        })
     }
 }
