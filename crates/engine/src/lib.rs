@@ -17,6 +17,8 @@
 #![deny(clippy::iter_over_hash_type)]
 
 mod adoption;
+mod agreement;
+mod answer;
 mod apply;
 mod business_key;
 mod compose;
@@ -26,6 +28,7 @@ mod evidence;
 mod first_copy;
 mod full_scan;
 mod guard;
+mod inspect;
 mod note;
 mod plan;
 mod recover;

@@ -17,9 +17,9 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
 use syncbridge_domain::row::Presence as Side;
 
+use crate::agreement::Witness;
 use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
-use crate::sending::Witness;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
 
