@@ -1,5 +1,7 @@
 //! What a receipt means for its write.
 
+use std::time::Duration;
+
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::quota::WhyTag;
@@ -29,6 +31,9 @@ impl<W: World> Session<'_, W> {
     /// What a receipt means for its write. Every kind of answer has its line here and nowhere else.
     pub(crate) fn classify(&mut self, mut attempt: Attempt, receipt: Receipt) -> Next {
         attempt.sends = attempt.sends.saturating_add(1);
+        if says_something(&receipt) {
+            self.standstill.moved();
+        }
         match receipt {
             Receipt::Applied { item, request_id } => {
                 match self.applied(&attempt, item, Witness::Answer, request_id) {
@@ -73,14 +78,17 @@ impl<W: World> Session<'_, W> {
                 attempt.taken = true;
                 Next::Inspect(Box::new(attempt))
             }
-            Refusal::Throttled(_) => Next::Resend(Box::new(Attempt {
-                sends: attempt.sends.min(1),
-                ..attempt
-            })),
-            Refusal::NotSent(failure) if failure.code == DEADLINE_PASSED => Next::Resend(Box::new(Attempt {
-                sends: attempt.sends.min(2),
-                ..attempt
-            })),
+            // Told to wait, a write is not worn out: however slow, a list that lets something through is waited for.
+            Refusal::Throttled(wait) => match self.stands_still(wait) {
+                Some(failure) => stop(attempt, failure),
+                None => resend(attempt, 1),
+            },
+            Refusal::NotSent(failure) if failure.code == DEADLINE_PASSED => {
+                match self.stands_still(Duration::ZERO) {
+                    Some(failure) => stop(attempt, failure),
+                    None => resend(attempt, 2),
+                }
+            }
             Refusal::NotSent(failure) if attempt.sends >= MAX_SENDS => stop(attempt, failure),
             Refusal::NotSent(_) => Next::Resend(Box::new(attempt)),
             Refusal::Duplicate(failure) | Refusal::Failed(failure) => match failure.scope {
@@ -113,6 +121,17 @@ impl<W: World> Session<'_, W> {
     }
 }
 
+/// Whether the list said anything about a write but that it has to wait.
+fn says_something(receipt: &Receipt) -> bool {
+    !matches!(
+        receipt,
+        Receipt::Unknown { .. }
+            | Receipt::Refused {
+                refusal: Refusal::Throttled(_) | Refusal::NotSent(_)
+            }
+    )
+}
+
 fn about_sync_key(failure: &Failure) -> bool {
     failure
         .column
@@ -124,6 +143,14 @@ fn about_sync_key(failure: &Failure) -> bool {
 fn in_doubt(attempt: Attempt) -> Next {
     Next::Inspect(Box::new(Attempt {
         in_doubt: true,
+        ..attempt
+    }))
+}
+
+/// Sends a write again that counts as sent so often at most.
+fn resend(attempt: Attempt, sends: u8) -> Next {
+    Next::Resend(Box::new(Attempt {
+        sends: attempt.sends.min(sends),
         ..attempt
     }))
 }

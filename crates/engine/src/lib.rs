@@ -36,6 +36,7 @@ mod repair;
 mod retire;
 mod sending;
 mod session;
+mod standstill;
 mod verify;
 mod verify_cells;
 mod watermark;

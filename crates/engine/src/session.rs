@@ -16,6 +16,7 @@ use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::business_key::{Ambiguous, StrangersOf};
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
+use crate::standstill::Standstill;
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
 pub trait World: Sync {
@@ -66,6 +67,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) unrepaired: u64,
     /// Rows of which several items show the key.
     pub(crate) ambiguous: Ambiguous,
+    /// Whether the list lets anything through.
+    pub(crate) standstill: Standstill,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
     pub(crate) strangers: Option<(StrangersOf<W>, u64)>,
 }
@@ -91,6 +94,7 @@ impl<'a, W: World> Session<'a, W> {
             unrepaired: 0,
             ambiguous: Ambiguous::new(),
             strangers: None,
+            standstill: Standstill::default(),
         })
     }
 
