@@ -189,6 +189,14 @@ pub struct Limits {
     /// Items a verification reads at once. A page costs two resource units however many items it holds.
     #[serde(default = "default_verify_page_items")]
     pub verify_page_items: u32,
+    /// Seconds for which a list may let no write through and only ask to wait, before the run ends.
+    #[serde(default = "default_standstill_seconds")]
+    pub standstill_seconds: u32,
+}
+
+/// Longer than any quota that is filled up again by the minute, and than what Graph usually asks for.
+fn default_standstill_seconds() -> u32 {
+    900
 }
 
 fn default_verify_page_items() -> u32 {
@@ -202,6 +210,7 @@ impl Default for Limits {
             batch_writes: 20,
             batches_in_flight: 20,
             verify_page_items: default_verify_page_items(),
+            standstill_seconds: default_standstill_seconds(),
         }
     }
 }

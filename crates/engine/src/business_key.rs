@@ -351,6 +351,7 @@ impl<W: World> Session<'_, W> {
             why: WhyTag::FirstWrite,
             heard: Heard::default(),
             rounds: 0,
+            search: None,
         };
         self.stamp(work, &after)
     }

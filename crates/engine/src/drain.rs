@@ -152,6 +152,7 @@ impl<W: World> Session<'_, W> {
                     age: row.hinted,
                 },
                 rounds: 0,
+                search: None,
             });
         let mut works: Vec<Work> = works.collect();
         self.look_at_held(&mut works).await?;

@@ -78,6 +78,7 @@ impl<W: World> Session<'_, W> {
                 dirty: None,
                 heard: Heard::default(),
                 rounds: 0,
+                search: None,
             })
             .collect();
         self.apply(works).await

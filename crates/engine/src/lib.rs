@@ -17,8 +17,11 @@
 #![deny(clippy::iter_over_hash_type)]
 
 mod adoption;
+mod agreement;
+mod answer;
 mod apply;
 mod business_key;
+mod column_search;
 mod compose;
 mod decide;
 mod drain;
@@ -26,6 +29,7 @@ mod evidence;
 mod first_copy;
 mod full_scan;
 mod guard;
+mod inspect;
 mod list_changes;
 mod note;
 mod plan;
@@ -35,8 +39,10 @@ mod repair;
 mod retire;
 mod row_recover;
 mod row_writes;
+mod searching;
 mod sending;
 mod session;
+mod standstill;
 mod strangers;
 mod verify;
 mod verify_cells;

@@ -254,6 +254,7 @@ impl<W: World> Session<'_, W> {
             dirty: None,
             why: WhyTag::Change,
             heard: Heard::changed(),
+            search: None,
             rounds: 0,
         }
     }

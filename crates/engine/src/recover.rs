@@ -17,9 +17,9 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
 use syncbridge_domain::row::Presence as Side;
 
+use crate::agreement::Witness;
 use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
-use crate::sending::Witness;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Heard, Work};
 
@@ -331,6 +331,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             why: WhyTag::FaultRetry,
             heard: Heard::default(),
             rounds: 0,
+            search: None,
         },
         effect: NewEffect {
             id: EffectId::from_uuid(effect.id.uuid()),

@@ -245,5 +245,6 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         dirty: None,
         heard: Heard::default(),
         rounds: 0,
+        search: None,
     }
 }

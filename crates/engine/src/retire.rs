@@ -59,6 +59,7 @@ impl<W: World> Session<'_, W> {
                 why: WhyTag::Change,
                 heard: Heard::default(),
                 rounds: 0,
+                search: None,
             });
             self.apply(works.collect()).await?;
         }

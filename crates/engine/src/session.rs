@@ -20,6 +20,8 @@ use crate::ports::list_feed::ListFeed;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::row_writer::RowWriter;
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
+use crate::searching::SEARCHES;
+use crate::standstill::Standstill;
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
 pub trait World: Sync {
@@ -72,6 +74,10 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) first_list_pass: bool,
     /// Rows of which several items show the key.
     pub(crate) ambiguous: Ambiguous,
+    /// For how many rows more a column is looked for that their refusal does not name.
+    pub(crate) searches_left: u32,
+    /// Whether the list lets anything through.
+    pub(crate) standstill: Standstill,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
     pub(crate) strangers: Option<(StrangersOf<W>, u64)>,
 }
@@ -98,6 +104,8 @@ impl<'a, W: World> Session<'a, W> {
             first_list_pass: false,
             ambiguous: Ambiguous::new(),
             strangers: None,
+            searches_left: SEARCHES,
+            standstill: Standstill::default(),
         })
     }
 

@@ -14,6 +14,8 @@ use syncbridge_domain::receipt::{Item, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::row_write::RowWrite;
 
+use crate::column_search::ColumnSearch;
+
 /// What is known of one row so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
@@ -32,6 +34,8 @@ pub(crate) struct Work {
     pub(crate) heard: Heard,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
+    /// Which column its list refuses, while that is looked for or once it is known.
+    pub(crate) search: Option<Box<ColumnSearch>>,
 }
 
 /// What the list's feed said of an item, and how long ago.

@@ -191,6 +191,7 @@ impl SyncDefinitionSpec {
                     "batchWrites": self.limits.batch_writes,
                     "batchesInFlight": self.limits.batches_in_flight,
                     "verifyPageItems": self.limits.verify_page_items,
+                    "standstillSeconds": self.limits.standstill_seconds,
                 })),
             ),
             ("paused", Some(json!(self.paused))),
@@ -556,7 +557,13 @@ fn read_namespace(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {
 }
 
 fn read_limits(reader: &mut Reader, slot: &Slot<'_>) -> Option<Limits> {
-    let keys = ["pageRows", "batchWrites", "batchesInFlight", "verifyPageItems"];
+    let keys = [
+        "pageRows",
+        "batchWrites",
+        "batchesInFlight",
+        "verifyPageItems",
+        "standstillSeconds",
+    ];
     let fields = reader.fields(slot, &keys)?;
     let default = Limits::default();
     let mut read = |key: &str, default: u32, max: u64| match fields.get(key) {
@@ -569,7 +576,9 @@ fn read_limits(reader: &mut Reader, slot: &Slot<'_>) -> Option<Limits> {
     let batch_writes = read("batchWrites", default.batch_writes, 20);
     let batches_in_flight = read("batchesInFlight", default.batches_in_flight, 64);
     let verify_page_items = read("verifyPageItems", default.verify_page_items, 5_000);
+    let standstill_seconds = read("standstillSeconds", default.standstill_seconds, 86_400);
     Some(Limits {
+        standstill_seconds: standstill_seconds?,
         verify_page_items: verify_page_items?,
         page_rows: page_rows?,
         batch_writes: batch_writes?,

@@ -50,7 +50,8 @@ fn defaults_are_filled_in() {
                 "onForeignEdit": "report",
                 "guards": { "deletes": { "count": 100, "share": 0.05, "window": "1h" } },
                 "namespace": "company/company.projects",
-                "limits": { "pageRows": 2000, "batchWrites": 20, "batchesInFlight": 20, "verifyPageItems": 2000 },
+                "limits": { "pageRows": 2000, "batchWrites": 20, "batchesInFlight": 20, "verifyPageItems": 2000,
+                            "standstillSeconds": 900 },
                 "paused": false,
             }
         })

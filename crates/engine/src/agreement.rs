@@ -1,0 +1,204 @@
+//! What an applied write leaves in the ledger: source hashes of what was sent, target hashes of what came back.
+
+use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
+use syncbridge_domain::effect::EffectKind;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::receipt::Item;
+
+use crate::compose::archives;
+use crate::evidence;
+use crate::ports::{OverriddenEdit, Settlement, Verdict};
+use crate::session::{Session, World};
+use crate::work::Attempt;
+
+/// How it is known that a write happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Its own answer says so.
+    Answer,
+    /// A later look at the list says so.
+    Look,
+}
+
+impl<W: World> Session<'_, W> {
+    /// The settlement of a write that happened; `None` where a create's answer names no item.
+    pub(crate) fn applied(
+        &mut self,
+        attempt: &Attempt,
+        item: Option<Item>,
+        witness: Witness,
+        request_id: Option<String>,
+    ) -> Option<Settlement> {
+        let row = match attempt.effect.kind {
+            EffectKind::DeleteItem if is_a_copy(attempt) => {
+                self.counters.deleted += 1;
+                return Some(settlement(attempt, Verdict::Removed, request_id));
+            }
+            EffectKind::DeleteItem => {
+                self.counters.deleted += 1;
+                self.tombstone(attempt)?
+            }
+            EffectKind::CreateItem => {
+                let row = self.live_row(attempt, &item?, witness)?;
+                self.counters.created += 1;
+                row
+            }
+            EffectKind::PatchItem if archives(&attempt.effect.sent) => {
+                let row = self.archived_row(attempt, &item?)?;
+                self.counters.archived += 1;
+                row
+            }
+            EffectKind::PatchItem => {
+                let row = self.live_row(attempt, &item?, witness)?;
+                self.counters.patched += 1;
+                row
+            }
+            // Source writes are settled where they are made, by their transaction.
+            EffectKind::InsertRow | EffectKind::UpdateRow | EffectKind::DeleteRow => return None,
+        };
+        Some(settlement(attempt, Verdict::Applied(Box::new(row)), request_id))
+    }
+
+    fn tombstone(&self, attempt: &Attempt) -> Option<LedgerRow> {
+        let base = attempt.work.base.as_ref()?;
+        Some(LedgerRow {
+            state: LedgerState::Tombstone,
+            mark: attempt.effect.after.mark,
+            last_run: self.spec.run,
+            ..base.clone()
+        })
+    }
+
+    /// The item stands, marked; what was agreed on stays, so that the row may come back to it.
+    fn archived_row(&self, attempt: &Attempt, item: &Item) -> Option<LedgerRow> {
+        let base = attempt.work.base.as_ref()?;
+        Some(LedgerRow {
+            state: LedgerState::Archived,
+            version: item.version,
+            agreed: attempt.effect.after.agreed.clone(),
+            layout: attempt.effect.after.layout,
+            mark: attempt.effect.after.mark,
+            last_run: self.spec.run,
+            ..base.clone()
+        })
+    }
+
+    /// The ledger row after a create or patch: source hashes of what was sent, target hashes of what came back.
+    pub(crate) fn live_row(&self, attempt: &Attempt, item: &Item, witness: Witness) -> Option<LedgerRow> {
+        let mut agreed = Agreed::from_bytes(&attempt.effect.after.agreed).ok()?;
+        let created = attempt.effect.kind == EffectKind::CreateItem;
+        let before = attempt.work.base.as_ref().and_then(|row| self.agreed_now(row));
+        let mut whole = true;
+        for (at, field) in self.spec.mapping.fields.iter().enumerate() {
+            let slot = agreed.fields.get_mut(at)?;
+            let sent = attempt.effect.sent.get(&field.target);
+            if sent.is_none() && !created {
+                continue;
+            }
+            let shown = item.value(&field.target);
+            // It was written, and the answer does not tell what became of it, as for a column that is hidden: its
+            // stored form stays unknown until a look shows it.
+            if witness == Witness::Answer && sent.is_some() && shown.is_none() {
+                slot.1 = None;
+                continue;
+            }
+            // The answer to a write shows what the write left there. What a later look shows may be a person's:
+            // only what is the same as sent is agreed on.
+            let ours = match (sent, shown) {
+                (Some(sent), Some(shown)) => {
+                    witness == Witness::Answer || evidence::same_value(&field.facet, sent, shown)
+                }
+                (None, _) => true,
+                (Some(_), None) => false,
+            };
+            if ours {
+                slot.1 = shown.and_then(|json| target_hash(self.ports.hash_key, json));
+                continue;
+            }
+            whole = false;
+            if !created {
+                *slot = before
+                    .as_ref()
+                    .and_then(|agreed| agreed.fields.get(at).copied())
+                    .unwrap_or_default();
+            } else if item.version.counter <= 1 {
+                // Nobody touched the item since it was made, and this create did not make it so.
+                *slot = Default::default();
+            } else {
+                slot.1 = None;
+            }
+        }
+        let mut version = item.version;
+        if !whole {
+            agreed.digest = RowDigest::UNKNOWN;
+            // The next write of the item has to meet what a person did to it, not pass over it.
+            version = match &attempt.work.base {
+                Some(base) if !created => base.version,
+                _ => version,
+            };
+        }
+        Some(LedgerRow {
+            identity: attempt.work.identity(),
+            key: attempt.work.subject.key.clone(),
+            item: item.id.clone(),
+            version,
+            agreed: agreed.to_bytes(),
+            layout: attempt.effect.after.layout,
+            hash_key_id: self.ports.hash_key.id(),
+            mark: attempt.effect.after.mark,
+            state: LedgerState::Live,
+            row_version: attempt.work.base.as_ref().map_or(0, |row| row.row_version),
+            last_run: self.spec.run,
+        })
+    }
+
+    /// Edits in the list that an applied write overrode, to be recorded.
+    pub(crate) fn overridden(&self, attempt: &Attempt) -> Vec<OverriddenEdit> {
+        attempt
+            .overrides
+            .iter()
+            .map(|(at, shown)| {
+                let field = &self.spec.mapping.fields[*at];
+                OverriddenEdit {
+                    identity: attempt.work.identity(),
+                    column: field.column.clone(),
+                    source: attempt
+                        .effect
+                        .sent
+                        .get(&field.target)
+                        .cloned()
+                        .unwrap_or_default(),
+                    target: shown.clone(),
+                }
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option<String>) -> Settlement {
+    let clears_dirty = match verdict {
+        // As long as parts of the row are to be sent it stays dirty.
+        Verdict::Applied(_) if attempt.work.part().is_some() => None,
+        Verdict::Applied(_) | Verdict::Quarantined(_) => attempt.work.dirty,
+        Verdict::Removed | Verdict::Released | Verdict::Armed => None,
+    };
+    Settlement {
+        effect: attempt.effect.id,
+        identity: attempt.work.identity(),
+        verdict,
+        clears_dirty,
+        request_id,
+    }
+}
+
+/// Whether a write is about another item than the one that the ledger links to the row.
+fn is_a_copy(attempt: &Attempt) -> bool {
+    match (&attempt.work.base, &attempt.effect.item) {
+        (Some(base), Some(item)) => base.version.guid != item.before.guid,
+        _ => false,
+    }
+}
+
+pub(crate) fn release(attempt: &Attempt) -> Settlement {
+    settlement(attempt, Verdict::Released, None)
+}
