@@ -221,54 +221,6 @@ async fn missing_privileges_come_with_the_grant_to_give() {
 }
 
 #[tokio::test]
-async fn row_security_is_an_explained_failure_and_never_an_empty_read() {
-    let mut town = lonely(
-        "CREATE TABLE t (k int PRIMARY KEY); INSERT INTO t VALUES (1), (2); CREATE VIEW v AS SELECT * FROM t;
-         CREATE ROLE reader LOGIN PASSWORD 'r'; GRANT SELECT ON t, v TO reader; CREATE ROLE owner; \
-         ALTER VIEW v OWNER TO owner; GRANT SELECT ON t TO owner; GRANT USAGE ON SCHEMA public TO owner",
-    )
-    .await;
-    town.access.user = "reader".to_owned();
-    town.access.password = "r".to_owned().into();
-    let source = open(&town.access, "t", &["k"], &[], None).await;
-    let keys: Vec<_> = source
-        .page_by_key(None, 5)
-        .await
-        .unwrap()
-        .rows
-        .into_iter()
-        .map(|row| row.key)
-        .collect();
-    assert_eq!(keys.len(), 2);
-    run(
-        &town.pool,
-        "ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (k = 1)",
-    )
-    .await;
-    let failure = source.page_by_key(None, 5).await.unwrap_err();
-    assert_eq!(failure.code, "source.row_security");
-    assert!(failure.fix.contains("BYPASSRLS"), "{failure}");
-    assert_eq!(
-        source.read_keys(&keys).await.unwrap_err().code,
-        "source.row_security"
-    );
-    assert_eq!(
-        cannot_open(&town.access, "t", &shape(&[])).await.code,
-        "source.row_security"
-    );
-    assert_eq!(
-        cannot_open(&town.access, "v", &shape(&[])).await.code,
-        "source.row_security"
-    );
-    run(&town.pool, "ALTER ROLE reader BYPASSRLS").await;
-    assert!(
-        PgSource::connect(&town.access, &TableRef::new("public", "t"), &shape(&[]))
-            .await
-            .is_ok()
-    );
-}
-
-#[tokio::test]
 async fn a_server_that_goes_away_is_an_outage_and_the_source_recovers_with_it() {
     let mut town = lonely("CREATE TABLE t (k int PRIMARY KEY); INSERT INTO t VALUES (1)").await;
     town.access.timeouts.acquire = std::time::Duration::from_secs(2);

@@ -10,6 +10,7 @@ mod names;
 mod paging;
 mod paging_property;
 mod point_reads;
+mod row_security;
 mod session;
 mod tls;
 mod watermark;

@@ -46,6 +46,18 @@ fn a_column_made_from_a_facet_serves_that_facet_and_no_other_kind() {
     }
 }
 
+/// A collection silently loses columns of these kinds above a limit, so that none of them may carry a field.
+#[test]
+fn b_12_what_an_answer_may_drop_for_its_number_serves_no_facet() {
+    for kind in ["lookup", "personOrGroup"] {
+        let column = found(&json!({"name": "Col", "displayName": "Column", kind: {}}));
+        for needed in all_facets() {
+            let fit = fit(&wanted(needed.clone()), &column);
+            assert!(matches!(fit, Fit::Differs(_)), "{kind} for {needed:?}: {fit:?}");
+        }
+    }
+}
+
 #[test]
 fn choices_grow_and_lengths_must_do() {
     let column = found(

@@ -40,6 +40,8 @@ mod token_answer;
 mod token_request;
 mod trace;
 pub mod transport;
+#[cfg(test)]
+mod visibility_tests;
 mod wait;
 mod whole;
 
