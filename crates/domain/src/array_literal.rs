@@ -54,6 +54,19 @@ pub(crate) fn elements(raw: &str) -> Result<Vec<Option<String>>, NotAList> {
     }
 }
 
+/// The text of an array of these texts, quoted as PostgreSQL quotes: only where it would be read otherwise.
+pub(crate) fn literal<'t>(texts: impl Iterator<Item = &'t str>) -> String {
+    let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace();
+    let element = |text: &str| {
+        let plain = !text.is_empty() && !text.eq_ignore_ascii_case("null") && !text.contains(special);
+        match plain {
+            true => text.to_owned(),
+            false => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+        }
+    };
+    format!("{{{}}}", texts.map(element).collect::<Vec<_>>().join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -55,9 +55,8 @@ impl<W: World> Session<'_, W> {
         let mut due = 0;
         let mut after: Option<Identity> = None;
         while let Some(rows) = self.next_dirty(&mut after, Rows::GoneFromList).await? {
-            let ripe = |row: &&DirtyRow| {
-                row.mark.target == TargetHint::Missing || row.hinted >= self.delete_delay()
-            };
+            let ripe =
+                |row: &&DirtyRow| row.mark.target == TargetHint::Missing || row.hinted >= self.delete_delay();
             due += rows.iter().filter(ripe).count() as u64;
         }
         Ok(due)

@@ -198,3 +198,7 @@ impl<T: Transport> ListTarget<T> {
         Some(DeltaEntry::Changed(item))
     }
 }
+
+#[cfg(test)]
+#[path = "list_feed_tests.rs"]
+mod tests;
