@@ -29,6 +29,8 @@ pub struct FieldChoice {
     pub passive: bool,
     /// Kind of list column.
     pub facet: Option<Facet>,
+    /// Which way it travels; absent: as the definition says, as far as the column can.
+    pub direction: Option<Direction>,
     /// Overrides the definition's policy.
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
@@ -48,6 +50,8 @@ pub struct Choices {
     pub watermark: Option<String>,
     /// Time zone of the site.
     pub time_zone: Option<Tz>,
+    /// Which way fields travel that say nothing of their own.
+    pub direction: Direction,
 }
 
 /// Why no mapping can be derived.
@@ -126,6 +130,28 @@ pub enum DeriveError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// A column that cannot be written was to follow the list.
+    #[error(
+        "column `{column}` cannot follow the list: {reason}; write `direction: push` for it, or leave it out"
+    )]
+    NotWritable {
+        /// Column.
+        column: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A field that was to travel against its definition.
+    #[error(
+        "column `{column}` is to go {field}, but the definition goes {definition} only; change `spec.direction`"
+    )]
+    AgainstDefinition {
+        /// Column.
+        column: String,
+        /// What the field says.
+        field: &'static str,
+        /// What the definition says.
+        definition: &'static str,
+    },
     /// Nothing to sync.
     #[error("no column is mapped; leave out `exclude` or name at least one field")]
     NoFields,
@@ -163,7 +189,7 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
                 .clone()
                 .unwrap_or_else(|| human_name(&column.name)),
             facet,
-            direction: Direction::Push,
+            direction: direction_of(column, choice, choices, &key)?,
             passive: choice.passive || choices.watermark.as_deref() == Some(column.name.as_str()),
             conflict: choice.conflict,
             on_foreign_edit: choice.on_foreign_edit,
@@ -191,6 +217,41 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
         title,
         time_zone,
     })
+}
+
+/// Which way a field travels. The key and what the source computes only ever go to the list: a key that the list
+/// changed would make another row of it.
+fn direction_of(
+    column: &ColumnShape,
+    choice: &FieldChoice,
+    choices: &Choices,
+    key: &[KeyColumn],
+) -> Result<Direction, DeriveError> {
+    let reason = if key.iter().any(|part| part.name == column.name) {
+        Some("it is part of the key, and a changed key would be another row")
+    } else if column.generated {
+        Some("the source computes it")
+    } else if choices.watermark.as_deref() == Some(column.name.as_str()) {
+        Some("it is the watermark, which the source writes")
+    } else {
+        None
+    };
+    match (choice.direction, reason) {
+        (None | Some(Direction::Push), Some(_)) => Ok(Direction::Push),
+        (Some(_), Some(reason)) => Err(DeriveError::NotWritable {
+            column: column.name.clone(),
+            reason,
+        }),
+        (None, None) => Ok(choices.direction),
+        (Some(asked), None) if choices.direction == Direction::Both || asked == choices.direction => {
+            Ok(asked)
+        }
+        (Some(asked), None) => Err(DeriveError::AgainstDefinition {
+            column: column.name.clone(),
+            field: asked.word(),
+            definition: choices.direction.word(),
+        }),
+    }
 }
 
 /// The list column that was asked for, if the type can fill one, or else the type's default.

@@ -35,6 +35,7 @@ pub mod row_write;
 pub mod run;
 pub mod site_zone;
 pub mod table;
+pub mod two_way;
 pub mod type_matrix;
 pub mod verification;
 pub mod version;

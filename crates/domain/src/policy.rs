@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::two_way::TwoWay;
+
 /// Which way a field travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -13,6 +15,18 @@ pub enum Direction {
     Pull,
     /// Both ways.
     Both,
+}
+
+impl Direction {
+    /// The word of documents.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Direction::Push => "push",
+            Direction::Pull => "pull",
+            Direction::Both => "both",
+        }
+    }
 }
 
 /// Who wins when both sides changed one field.
@@ -112,4 +126,7 @@ pub struct Policies {
     /// Items are written once and never updated or deleted.
     #[serde(default)]
     pub archive_only: bool,
+    /// The way from the list to the source.
+    #[serde(default)]
+    pub two_way: TwoWay,
 }

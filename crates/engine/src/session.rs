@@ -133,17 +133,17 @@ impl<'a, W: World> Session<'a, W> {
 
     /// Whether items that people add become rows.
     pub(crate) fn takes_inserts(&self) -> bool {
-        self.pulls()
+        self.pulls() && self.spec.policies.two_way.inserts
     }
 
     /// Whether somebody vouches that nothing in the list is hidden from us.
     pub(crate) fn sees_everything(&self) -> bool {
-        false
+        self.spec.policies.two_way.full_visibility
     }
 
     /// How long after an item was reported deleted a look may prove it.
     pub(crate) fn delete_delay(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(300)
+        self.spec.policies.two_way.delete_delay()
     }
 
     pub(crate) fn fence(&self) -> Fence {

@@ -40,6 +40,7 @@ impl SyncDefinitionSpec {
             exclude: self.exclude.clone(),
             watermark: self.source.watermark.clone(),
             time_zone: self.target.time_zone,
+            direction: self.direction,
         })
     }
 }
@@ -83,6 +84,7 @@ fn field_choice(rule: &FieldRule, table: &TableShape) -> Result<FieldChoice, NoC
         title: rule.title,
         passive: rule.passive,
         facet,
+        direction: rule.direction,
         conflict: rule.conflict,
         on_foreign_edit: rule.on_foreign_edit,
     })

@@ -18,6 +18,7 @@ use crate::reader::{Fields, Reader, Slot, quote};
 use crate::site::SiteRef;
 use crate::span;
 use crate::suggest::nearest;
+use crate::two_way;
 use crate::words::{self, CONFLICT, FOREIGN_EDIT, MODE, TARGET_MODE};
 
 /// Most columns of a definition; PostgreSQL has at most 1,600 in a table.
@@ -38,7 +39,7 @@ pub struct SyncDefinitionSpec {
     pub source: SourceRule,
     /// The list.
     pub target: TargetRule,
-    /// Which way values travel; only [`Direction::Push`] is accepted today.
+    /// Which way values travel, where a field says nothing of its own.
     pub direction: Direction,
     /// The columns that travel, in this order; absent: every column but those in `exclude`.
     pub fields: Option<Vec<FieldRule>>,
@@ -90,12 +91,13 @@ pub struct TargetRule {
 }
 
 impl SyncDefinitionSpec {
-    const KEYS: [&'static str; 15] = [
+    const KEYS: [&'static str; 16] = [
         "database",
         "connection",
         "source",
         "target",
         "direction",
+        "twoWay",
         "mode",
         "fields",
         "exclude",
@@ -119,7 +121,7 @@ impl SyncDefinitionSpec {
         let source = source.and_then(|slot| SourceRule::read(reader, &slot));
         let target = reader.required(&keys, "target", "name the list: `target: {site: …, list: …}`");
         let target = target.and_then(|slot| TargetRule::read(reader, &slot));
-        let direction = read_direction(reader, &keys);
+        let directions = two_way::read(reader, &keys);
         let fields = keys.get("fields").and_then(|slot| read_fields(reader, &slot));
         let exclude = read_exclude(reader, &keys);
         let policies = read_policies(reader, &keys);
@@ -135,11 +137,12 @@ impl SyncDefinitionSpec {
         }
         let (database, source) = (database?, source?);
         let namespace = namespace.unwrap_or_else(|| format!("{database}/{}.{}", source.schema, source.table));
+        let (direction, two_way) = directions?;
         Some(Self {
             connection: connection?,
             target: target?,
-            direction: direction?,
-            policies: policies?,
+            direction,
+            policies: Policies { two_way, ..policies? },
             limits: limits?,
             paused: paused?,
             database,
@@ -157,6 +160,7 @@ impl SyncDefinitionSpec {
             on_foreign_edit,
             delete_guard,
             archive_only,
+            two_way,
         } = self.policies;
         let fields = self
             .fields
@@ -169,6 +173,7 @@ impl SyncDefinitionSpec {
             ("source", Some(self.source.to_json())),
             ("target", Some(self.target.to_json())),
             ("direction", Some(json!(self.direction))),
+            ("twoWay", two_way::to_json(self.direction, two_way)),
             ("mode", Some(words::word(&MODE, archive_only))),
             ("fields", fields),
             ("exclude", exclude),
@@ -415,29 +420,6 @@ fn read_time_zone(reader: &mut Reader, slot: &Slot<'_>) -> Option<Tz> {
         None => "a name of the IANA time zone database, such as Europe/Berlin or UTC".to_owned(),
     };
     reader.refuse(slot, format!("{} is no time zone", quote(text)), help)
-}
-
-fn read_direction(reader: &mut Reader, keys: &Fields<'_>) -> Option<Direction> {
-    let Some(slot) = keys.get("direction") else {
-        return Some(Direction::Push);
-    };
-    let words = [
-        ("push", Direction::Push),
-        ("pull", Direction::Pull),
-        ("both", Direction::Both),
-    ];
-    let direction = reader.one_of(&slot, &words)?;
-    if direction != Direction::Push {
-        let message = format!("`{}` is not `push`, and only `push` is there today", slot.path());
-        reader.report(
-            slot.at(),
-            ProblemCode::OpensLater,
-            message,
-            "`pull` and `both` come with issue C; write `push`",
-        );
-        return None;
-    }
-    Some(direction)
 }
 
 fn read_fields(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<FieldRule>> {

@@ -3,12 +3,13 @@
 use serde_json::{Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
 use syncbridge_domain::list_rules::NewChoices;
-use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
+use syncbridge_domain::policy::{ConflictPolicy, Direction, OnForeignEdit};
 
 use crate::catalog::{object, text};
 use crate::node::Body;
 use crate::problem::ProblemCode;
 use crate::reader::{Fields, Reader, Slot, quote};
+use crate::two_way::DIRECTION;
 use crate::words::{self, CONFLICT, FOREIGN_EDIT, NEW_CHOICES};
 
 /// Most choices of a choice column.
@@ -29,6 +30,8 @@ pub struct FieldRule {
     pub passive: bool,
     /// Kind of the list column; absent: chosen by the column's type.
     pub facet: Option<FacetRule>,
+    /// Which way it travels; absent: as the definition says.
+    pub direction: Option<Direction>,
     /// Overrides the definition's policy.
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
@@ -250,13 +253,14 @@ fn read_choices(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<String>> {
 }
 
 impl FieldRule {
-    const KEYS: [&'static str; 12] = [
+    const KEYS: [&'static str; 13] = [
         "column",
         "as",
         "name",
         "title",
         "passive",
         "type",
+        "direction",
         "conflict",
         "onForeignEdit",
         "index",
@@ -300,6 +304,7 @@ impl FieldRule {
                 "remove one: the title column is always text of one line",
             );
         }
+        let direction = words::optional(reader, &fields, "direction", &DIRECTION);
         let conflict = words::optional(reader, &fields, "conflict", &CONFLICT);
         let on_foreign_edit = words::optional(reader, &fields, "onForeignEdit", &FOREIGN_EDIT);
         let new_choices = words::optional(reader, &fields, "newChoices", &NEW_CHOICES).unwrap_or_default();
@@ -327,6 +332,7 @@ impl FieldRule {
             title,
             passive,
             facet,
+            direction,
             conflict,
             on_foreign_edit,
             index,
@@ -344,6 +350,7 @@ impl FieldRule {
             ("title", self.title.then_some(Json::Bool(true))),
             ("passive", self.passive.then_some(Json::Bool(true))),
             ("type", self.facet.as_ref().map(FacetRule::to_json)),
+            ("direction", self.direction.map(|direction| json!(direction))),
             (
                 "conflict",
                 self.conflict.map(|policy| words::word(&CONFLICT, policy)),

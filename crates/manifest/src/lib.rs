@@ -22,6 +22,7 @@ mod sign_in;
 mod site;
 mod span;
 mod suggest;
+mod two_way;
 mod words;
 
 pub use catalog::{ApplicationSpec, CaRef, DatabaseSpec, InstanceSpec, Role, Tls, TlsMode};

@@ -1,0 +1,65 @@
+//! What a definition says about the way from the list to the source: `direction` and `twoWay`.
+
+use serde_json::{Value as Json, json};
+use syncbridge_domain::policy::Direction;
+use syncbridge_domain::two_way::TwoWay;
+
+use crate::problem::ProblemCode;
+use crate::reader::{Fields, Reader, quote};
+use crate::span;
+use crate::words;
+
+/// Which way values travel.
+pub(crate) const DIRECTION: [(&str, Direction); 3] = [
+    ("push", Direction::Push),
+    ("pull", Direction::Pull),
+    ("both", Direction::Both),
+];
+
+const INSERTS: [(&str, bool); 2] = [("accept", true), ("ignore", false)];
+const VISIBILITY: [(&str, bool); 2] = [("attested", true), ("unknown", false)];
+
+/// Reads `direction` and `twoWay`; the second stands only beside a direction that reaches the source.
+pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction, TwoWay)> {
+    let direction = match keys.get("direction") {
+        Some(slot) => reader.one_of(&slot, &DIRECTION)?,
+        None => Direction::Push,
+    };
+    let mut two_way = TwoWay::default();
+    let Some(slot) = keys.get("twoWay") else {
+        return Some((direction, two_way));
+    };
+    if direction == Direction::Push {
+        reader.report(
+            keys.key_at("twoWay"),
+            ProblemCode::Contradiction,
+            format!("{} stands beside `direction: push`", quote("twoWay")),
+            "remove it, or write `direction: both`: it says how the source follows the list",
+        );
+    }
+    let fields = reader.fields(&slot, &["inserts", "fullVisibility", "deleteDelay"])?;
+    if let Some(inserts) = words::optional(reader, &fields, "inserts", &INSERTS) {
+        two_way.inserts = inserts;
+    }
+    if let Some(attested) = words::optional(reader, &fields, "fullVisibility", &VISIBILITY) {
+        two_way.full_visibility = attested;
+    }
+    if let Some(slot) = fields.get("deleteDelay") {
+        // Off is no delay at all: what is reported is looked at with the next run.
+        two_way.delete_delay = span::read(reader, &slot)?.unwrap_or(0);
+    }
+    Some((direction, two_way))
+}
+
+/// As it is written; nothing where a definition only pushes.
+pub(crate) fn to_json(direction: Direction, two_way: TwoWay) -> Option<Json> {
+    if direction == Direction::Push {
+        return None;
+    }
+    let delay = (two_way.delete_delay > 0).then_some(two_way.delete_delay);
+    Some(json!({
+        "inserts": words::word(&INSERTS, two_way.inserts),
+        "fullVisibility": words::word(&VISIBILITY, two_way.full_visibility),
+        "deleteDelay": span::to_json(delay),
+    }))
+}
