@@ -15,3 +15,8 @@ mod session;
 mod tls;
 mod watermark;
 mod world;
+mod write_fates;
+mod write_locks;
+mod write_refusals;
+mod writes;
+mod writing;
