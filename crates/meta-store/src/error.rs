@@ -128,6 +128,9 @@ pub enum Error {
     /// Another write of the subject is open.
     #[error("another write of the same row or item is open; nothing was written")]
     SubjectBusy,
+    /// The row that a staged insert makes has another open write.
+    #[error("another write of the row that was to be made from an item is open; nothing was noted")]
+    EffectTaken,
     /// A verification is driven by another run by now.
     #[error("another run went on with this verification, or it was removed")]
     TakenOver,
@@ -294,6 +297,11 @@ impl Error {
                 Outage,
                 "ledger.subject_busy",
                 "run again once the other write is settled",
+            ),
+            Error::EffectTaken => (
+                Outage,
+                "effect.taken",
+                "run again once the other write is settled; the staged row was not made",
             ),
             Error::Damaged { .. } => (
                 Outage,
