@@ -58,6 +58,7 @@ fn words(step: &Step) -> (&'static str, u64) {
         Step::Recovering { effects } => ("settling open writes", *effects),
         Step::FirstCopy { rows } => ("first copy", *rows),
         Step::Reading { rows } => ("looking for changes", *rows),
+        Step::ReadingList => ("asking the list", 0),
         Step::Applying => ("applying changes", 0),
         Step::Forecast { items, .. } => ("comparing", *items),
         Step::Verifying { rows } => ("comparing", *rows),

@@ -50,7 +50,7 @@ pub use budget::{Account, Budget};
 pub use certificate::SigningCertificate;
 pub use client::{ClientSettings, GraphClient};
 pub use credentials::{AssertionSource, Credentials, IdentityService, TokenSource};
-pub use list_feed::{ListFeed, RawAnswer, RawPage};
+pub use list_feed::ListFeed;
 pub use list_target::{ListSettings, ListTarget};
 pub use reqwest_transport::ReqwestTransport;
 pub use retry::RetryRules;

@@ -1,21 +1,23 @@
 //! What a list says has changed: delta pages, followed link by link (contract §8).
 //!
-//! An idle cycle costs one empty page and nothing else, so a page is fetched before anything is known about the
-//! list; its items are read by [`ListTarget::delta_page`] once the list is open.
+//! An idle cycle costs one page and nothing else, so nothing about the list is asked beside it. The price: what an item
+//! leaves out may be empty, or a column that was hidden or deleted, and is unseen. Whoever has to know looks at the item.
 
 use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::value::RawValue;
-use syncbridge_domain::delta::{DeltaEntry, DeltaFrom, DeltaNext, DeltaPage};
+use syncbridge_domain::delta::{DeltaAnswer, DeltaEntry, DeltaFrom, DeltaNext, DeltaPage};
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::list_rules::ListRules;
+use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Ru, Spending, WhyTag};
 use syncbridge_domain::receipt::ItemId;
 
-use crate::classify::{Endpoint, request_id};
-use crate::client::{GraphClient, parse};
+use crate::classify::Endpoint;
+use crate::client::{GraphClient, parse, unreadable};
 use crate::codes;
-use crate::item::{ItemAnswer, is_item_number};
-use crate::list_target::{ListSettings, ListTarget};
+use crate::item::{ItemAnswer, Shape, is_item_number};
+use crate::list_target::ListSettings;
 use crate::request::{Call, segment, with_query};
 use crate::transport::{HttpResponse, Transport};
 
@@ -27,30 +29,13 @@ pub struct ListFeed<T> {
     site: String,
     list: String,
     page_size: u32,
+    shape: Shape,
 }
 
 impl<T> std::fmt::Debug for ListFeed<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("ListFeed")
     }
-}
-
-/// A page as it came.
-#[derive(Debug)]
-pub struct RawPage {
-    answer: PageAnswer,
-    request_id: Option<String>,
-}
-
-/// What asking for a page answered.
-#[derive(Debug)]
-pub enum RawAnswer {
-    /// A page.
-    Page(RawPage),
-    /// The service keeps the place no longer.
-    Expired,
-    /// The service does not take the place for one of its own.
-    Malformed(Failure),
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,8 +59,16 @@ struct Gone {
 impl<T: Transport> ListFeed<T> {
     /// The feed of a list; nothing is asked yet.
     #[must_use]
-    pub fn new(client: &GraphClient<T>, site: &str, list: &str, settings: ListSettings) -> Self {
+    pub fn new(
+        client: &GraphClient<T>,
+        site: &str,
+        list: &str,
+        mapping: &Mapping,
+        settings: ListSettings,
+        rules: &ListRules,
+    ) -> Self {
         Self {
+            shape: Shape::new(mapping, &[], rules),
             client: client.in_lane(settings.lane).about(site, list),
             site: site.to_owned(),
             list: list.to_owned(),
@@ -93,7 +86,7 @@ impl<T: Transport> ListFeed<T> {
     ///
     /// # Errors
     /// [`codes::FOREIGN_LINK`] for a link that leads elsewhere; else what keeps the list from answering.
-    pub async fn page(&self, from: DeltaFrom<'_>) -> Result<RawAnswer, Failure> {
+    pub async fn page(&self, from: DeltaFrom<'_>) -> Result<DeltaAnswer, Failure> {
         let path = format!(
             "/sites/{}/lists/{}/items/delta",
             segment(&self.site),
@@ -107,81 +100,31 @@ impl<T: Transport> ListFeed<T> {
             DeltaFrom::Link(link) => call(Ru::SINGLE_READ).link(link),
         };
         match self.client.core.read(call, &self.client.caller).await {
-            Ok(answer) => Ok(RawAnswer::Page(RawPage::of(&answer)?)),
-            Err(error) if error.failure.code == codes::RESYNC => Ok(RawAnswer::Expired),
+            Ok(answer) => Ok(DeltaAnswer::Page(self.read(&answer)?)),
+            Err(error) if error.failure.code == codes::RESYNC => Ok(DeltaAnswer::Expired),
             Err(error) if error.failure.code == codes::TOKEN_MALFORMED => {
-                Ok(RawAnswer::Malformed(error.failure))
+                Ok(DeltaAnswer::Malformed(error.failure))
             }
             Err(error) => Err(error.failure),
         }
     }
-}
 
-impl RawPage {
-    fn of(answer: &HttpResponse) -> Result<Self, Failure> {
-        Ok(Self {
-            answer: parse(answer)?,
-            request_id: request_id(answer),
-        })
-    }
-
-    /// Whether it says nothing about any item.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.answer.value.is_empty()
-    }
-
-    fn next(&self) -> Option<DeltaNext> {
-        match (&self.answer.next, &self.answer.token) {
-            (Some(page), None) => Some(DeltaNext::Page(page.clone())),
-            (None, Some(token)) => Some(DeltaNext::Token(token.clone())),
+    fn read(&self, answer: &HttpResponse) -> Result<DeltaPage, Failure> {
+        let page: PageAnswer = parse(answer)?;
+        let next = match (page.next, page.token) {
+            (Some(page), None) => DeltaNext::Page(page),
+            (None, Some(token)) => DeltaNext::Token(token),
             // Neither or both: nobody could tell where to go on.
-            _ => None,
-        }
-    }
-
-    /// A page that says nothing about any item, for which the list need not be known.
-    ///
-    /// # Errors
-    /// [`codes::ANSWER_UNREADABLE`] where it does not say where to go on, or does say something.
-    pub fn empty(&self) -> Result<DeltaPage, Failure> {
-        match self.next() {
-            Some(next) if self.is_empty() => Ok(DeltaPage {
-                entries: Vec::new(),
-                next,
-            }),
-            _ => Err(self.unreadable()),
-        }
-    }
-
-    fn unreadable(&self) -> Failure {
-        Failure::new(
-            syncbridge_domain::failure::Scope::List,
-            codes::ANSWER_UNREADABLE,
-            "a page of the list's changes is not what Graph's contract says",
-            "check the connection's cloud, or a proxy in between; else report it with the request-id",
-        )
-        .request_id(self.request_id.clone())
-    }
-}
-
-impl<T: Transport> ListTarget<T> {
-    /// The items of a page, the sync key shown only where its column is not hidden. `columns_are_older`: this list was
-    /// opened before the page was asked for, so that a column may have gone since; what an item leaves out is unseen then.
-    ///
-    /// # Errors
-    /// [`codes::ANSWER_UNREADABLE`] for an entry that is no item by the contract.
-    pub fn delta_page(&self, raw: &RawPage, columns_are_older: bool) -> Result<DeltaPage, Failure> {
-        let next = raw.next().ok_or_else(|| raw.unreadable())?;
-        let mut entries = Vec::with_capacity(raw.answer.value.len());
-        for entry in &raw.answer.value {
-            let entry = self.entry(entry, columns_are_older);
-            entries.push(entry.ok_or_else(|| raw.unreadable())?);
+            _ => return Err(unreadable(answer)),
+        };
+        let mut entries = Vec::with_capacity(page.value.len());
+        for raw in &page.value {
+            entries.push(self.entry(raw).ok_or_else(|| unreadable(answer))?);
         }
         Ok(DeltaPage { entries, next })
     }
 
-    fn entry(&self, raw: &RawValue, columns_are_older: bool) -> Option<DeltaEntry> {
+    fn entry(&self, raw: &RawValue) -> Option<DeltaEntry> {
         let gone: Gone = serde_json::from_str(raw.get()).ok()?;
         if gone.deleted.is_some() || gone.removed.is_some() {
             let id = match gone.id? {
@@ -191,10 +134,9 @@ impl<T: Transport> ListTarget<T> {
             };
             return Some(DeltaEntry::Deleted(ItemId(id)));
         }
-        let mut item = serde_json::from_str::<ItemAnswer>(raw.get())
-            .ok()?
-            .item(&self.shape, false)?;
-        item.complete &= !columns_are_older;
+        let item: ItemAnswer = serde_json::from_str(raw.get()).ok()?;
+        let mut item = item.item(&self.shape, false)?;
+        item.complete = false;
         Some(DeltaEntry::Changed(item))
     }
 }

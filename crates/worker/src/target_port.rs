@@ -14,7 +14,7 @@ use syncbridge_domain::run::TargetSpec;
 use syncbridge_engine::ports::list_feed::ListFeed;
 use syncbridge_engine::ports::{PortResult, Target, WholeItem};
 use syncbridge_target_graph as graph;
-use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, RawAnswer, ReqwestTransport};
+use syncbridge_target_graph::{GraphClient, ListSettings, ListTarget, ReqwestTransport};
 use tokio::sync::OnceCell;
 
 /// A list that is opened when it is first needed.
@@ -35,7 +35,14 @@ impl TargetPort {
         settings: ListSettings,
     ) -> Self {
         Self {
-            feed: graph::ListFeed::new(&client, &place.site, &place.list, settings),
+            feed: graph::ListFeed::new(
+                &client,
+                &place.site,
+                &place.list,
+                &mapping,
+                settings,
+                &place.rules,
+            ),
             client,
             place,
             mapping,
@@ -111,12 +118,6 @@ impl Target for TargetPort {
 
 impl ListFeed for TargetPort {
     async fn delta(&self, from: DeltaFrom<'_>) -> PortResult<DeltaAnswer> {
-        let known_before = self.opened.get().is_some();
-        Ok(match self.feed.page(from).await? {
-            RawAnswer::Page(page) if page.is_empty() => DeltaAnswer::Page(page.empty()?),
-            RawAnswer::Page(page) => DeltaAnswer::Page(self.list().await?.delta_page(&page, known_before)?),
-            RawAnswer::Expired => DeltaAnswer::Expired,
-            RawAnswer::Malformed(failure) => DeltaAnswer::Malformed(failure),
-        })
+        self.feed.page(from).await
     }
 }

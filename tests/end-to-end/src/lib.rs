@@ -470,6 +470,17 @@ impl World {
         .await;
     }
 
+    /// A person adds an item to the list.
+    pub async fn person_adds(&self, list: &str, fields: &Json) {
+        let list = self.list_id(list).await;
+        self.sim_send(
+            "POST",
+            &format!("lists/{list}/items"),
+            &json!({ "fields": fields }),
+        )
+        .await;
+    }
+
     /// A person deletes an item of the list.
     pub async fn person_deletes(&self, list: &str, item: &Json) {
         let (list, id) = (self.list_id(list).await, &item["id"]);

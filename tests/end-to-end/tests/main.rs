@@ -33,6 +33,7 @@ mod site_zone;
 mod spine;
 mod surface;
 mod targets;
+mod two_way;
 mod types_at_random;
 mod verification;
 mod visibility;

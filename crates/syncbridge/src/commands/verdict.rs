@@ -23,12 +23,16 @@ pub(crate) fn push(report: &RunReport) -> String {
     );
     let mut also = Vec::new();
     for (count, what) in [
+        (counters.inserted_rows, "rows made from items"),
+        (counters.updated_rows, "rows given values from the list"),
+        (counters.deleted_rows, "rows deleted with their items"),
+        (counters.conflicts, "conflicts left to a person"),
         (counters.adopted, "adopted"),
         (counters.archived, "archived"),
         (counters.recovered, "open writes of earlier runs settled"),
         (
             counters.overridden,
-            "edits in the list overridden (kept as conflicts)",
+            "edits overridden (both values kept as conflicts)",
         ),
         (counters.parked, "left for the next run"),
     ] {
