@@ -101,8 +101,8 @@ pub fn to_source(field: &FieldMapping, time_zone: Tz, shown: &Json) -> Result<Ce
     let pg_type = &field.pg_type;
     let text = match value {
         Value::Null => return Ok(nothing(field)),
-        Value::Bool(true) => "t".to_owned(),
-        Value::Bool(false) => "f".to_owned(),
+        Value::Bool(true) => "true".to_owned(),
+        Value::Bool(false) => "false".to_owned(),
         Value::Number(number) => number_text(pg_type, number)?,
         Value::Text(text) => text_text(pg_type, text)?,
         Value::Texts(texts) => labels_text(pg_type, &texts)?,
@@ -190,8 +190,8 @@ fn text_text(pg_type: &PgType, text: String) -> Result<String, Unwritable> {
     };
     match pg_type {
         PgType::Bool => match text.to_ascii_lowercase().as_str() {
-            "true" | "t" | "yes" => Ok("t".into()),
-            "false" | "f" | "no" => Ok("f".into()),
+            "true" | "t" | "yes" => Ok("true".into()),
+            "false" | "f" | "no" => Ok("false".into()),
             _ => Err(not_of_type()),
         },
         PgType::Varchar { length } => fits(*length).map(|()| text),
@@ -256,6 +256,8 @@ fn same_to_source(pg_type: &PgType, a: &str, b: &str) -> bool {
         return true;
     }
     match pg_type {
+        // The output function writes one letter, a cast to text a word.
+        PgType::Bool => a.starts_with('t') == b.starts_with('t'),
         PgType::Numeric { .. } | PgType::Money => {
             let (a, b) = (canonical_numeric(a), canonical_numeric(b));
             a.is_some() && a == b

@@ -60,8 +60,8 @@ fn every_kind_of_value_gets_the_text_that_postgres_prints_for_it() {
         precision: None,
         scale: None,
     };
-    assert_eq!(text(&field(PgType::Bool, Facet::Boolean), json!(true)), "t");
-    assert_eq!(text(&field(PgType::Bool, TEXT), json!("False")), "f");
+    assert_eq!(text(&field(PgType::Bool, Facet::Boolean), json!(true)), "true");
+    assert_eq!(text(&field(PgType::Bool, TEXT), json!("False")), "false");
     assert_eq!(text(&field(PgType::Int4, NUMBER), json!(-5.0)), "-5");
     assert_eq!(text(&field(numeric.clone(), NUMBER), json!(1.5)), "1.50");
     assert_eq!(text(&field(numeric.clone(), NUMBER), json!(7)), "7.00");

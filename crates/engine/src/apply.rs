@@ -3,6 +3,8 @@
 //! A row leaves this module applied, found equal, quarantined, or dirty. Nothing else: that is what lets a
 //! cursor move past it (I5).
 
+use std::collections::BTreeSet;
+
 use syncbridge_domain::conflict::ParkedConflict;
 use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect, Subject};
@@ -16,7 +18,7 @@ use syncbridge_domain::row::Presence;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Source};
 use crate::session::{Session, World};
-use crate::work::{Attempt, Intent, Recorded, RowAttempt, Work};
+use crate::work::{Attempt, Heard, Intent, Recorded, RowAttempt, Work};
 
 /// How often a row is decided anew in one run before it is left for the next.
 const MAX_ROUNDS: u8 = 8;
@@ -271,11 +273,20 @@ impl<W: World> Session<'_, W> {
             }
         }
         self.record_overrides(&admitted).await?;
+        let halves: Vec<Work> = admitted.iter().filter_map(rest_of_decision).collect();
         let sent = self.send(admitted).await?;
+        let open: BTreeSet<Identity> = sent
+            .unsettled
+            .iter()
+            .chain(&sent.again)
+            .map(Work::identity)
+            .collect();
         left.extend(sent.unsettled);
         *stop = sent.stop;
         let mut again = self.refreshed(stale).await?;
         again.extend(sent.again);
+        let halves = halves.into_iter().filter(|work| !open.contains(&work.identity()));
+        again.extend(self.refreshed(halves.collect()).await?);
         Ok(again)
     }
 
@@ -322,6 +333,17 @@ impl<W: World> Session<'_, W> {
         }
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await
     }
+}
+
+/// The work that a write leaves behind where part of its decision waits for a person: it is judged anew, on what the
+/// item then shows.
+fn rest_of_decision(attempt: &Attempt) -> Option<Work> {
+    attempt.parks.then(|| Work {
+        heard: Heard::changed(),
+        dirty: attempt.kept,
+        rounds: attempt.work.rounds.saturating_add(1),
+        ..attempt.work.clone()
+    })
 }
 
 impl<W: World> Session<'_, W> {

@@ -132,6 +132,11 @@ impl<W: World> Session<'_, W> {
         match self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after) {
             Intent::Write(mut attempt) => {
                 attempt.overrides = overrides;
+                if decision.fields.contains(&FieldDecision::ConflictParked) {
+                    // What waits for a person is still to be parked, so the dirty row outlives this write.
+                    attempt.parks = true;
+                    attempt.kept = attempt.work.dirty.take();
+                }
                 Intent::Write(attempt)
             }
             other => other,
@@ -263,6 +268,8 @@ impl<W: World> Session<'_, W> {
             sends: 0,
             in_doubt: false,
             taken: false,
+            parks: false,
+            kept: None,
             overrides: Vec::new(),
         }))
     }

@@ -352,6 +352,8 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         sends: 1,
         in_doubt: true,
         taken: false,
+        parks: false,
+        kept: None,
         overrides: Vec::new(),
     }
 }

@@ -74,6 +74,10 @@ pub(crate) struct Attempt {
     pub(crate) in_doubt: bool,
     /// The list refused it because a value that must be unique is taken.
     pub(crate) taken: bool,
+    /// Beside what is written, something waits for a person.
+    pub(crate) parks: bool,
+    /// The dirty row of such a write, which it must not clear.
+    pub(crate) kept: Option<u64>,
     /// Conflicts to record once the write is applied: index of the field and the list's value.
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
 }
