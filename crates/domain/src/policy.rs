@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::freeze::FreezeWindow;
+
 /// Which way a field travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
@@ -56,6 +58,19 @@ pub enum OnForeignEdit {
     Report,
 }
 
+/// What happens when a person brings an item back from the recycle bin whose row is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnForeignRestore {
+    /// Say so and leave it.
+    #[default]
+    Report,
+    /// Delete it again, as far as the guards let it.
+    Delete,
+    /// Let it stand and remember that it is no longer ours to change.
+    Keep,
+}
+
 /// The destructive budget of a definition over a rolling window (DESIGN §5, Guards).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteGuard {
@@ -99,7 +114,7 @@ impl DeleteGuard {
 }
 
 /// All policies of a definition.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct Policies {
     /// Default for fields that name none.
     pub conflict: ConflictPolicy,
@@ -112,4 +127,10 @@ pub struct Policies {
     /// Items are written once and never updated or deleted.
     #[serde(default)]
     pub archive_only: bool,
+    /// Items that a person brought back although their rows are gone.
+    #[serde(default)]
+    pub on_foreign_restore: OnForeignRestore,
+    /// When nothing may be destroyed.
+    #[serde(default)]
+    pub freeze: Vec<FreezeWindow>,
 }

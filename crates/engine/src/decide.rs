@@ -123,13 +123,14 @@ impl<W: World> Session<'_, W> {
             pushes: true,
             pulls: false,
             delete: self.delete_policy(),
+            on_foreign_restore: self.spec.policies.on_foreign_restore,
             conflict: self.spec.policies.conflict,
             later: Later::Source,
             archive_only: self.spec.policies.archive_only && self.spec.options.retire.is_none(),
             route_changed: false,
             key_changed: false,
             source_is_newer: work.base.as_ref().is_none_or(|row| work.mark > row.mark),
-            deletes_allowed: self.deletes_left > 0,
+            deletes_allowed: self.may_destroy(),
             may_adopt: true,
         }
     }
@@ -230,7 +231,10 @@ impl<W: World> Session<'_, W> {
             RowDecision::LeaveItem => Ok(leave(work)),
             RowDecision::Bury => Ok(bury(work)),
             RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
-            RowDecision::Refuse => Ok(Intent::Park),
+            RowDecision::Refuse => {
+                self.tell_frozen();
+                Ok(Intent::Park)
+            }
             RowDecision::ParkMany => Ok(Intent::Quarantine(Box::new(self.quarantine(
                 &work.subject,
                 None,
@@ -241,11 +245,15 @@ impl<W: World> Session<'_, W> {
             {
                 Ok(self.create(work))
             }
-            RowDecision::ForeignDeleteReported | RowDecision::RestoreReported => {
+            RowDecision::ForeignDeleteReported => {
                 self.notice(format!(
-                    "the item of row {} was deleted or restored by a person; it follows the row's next change",
+                    "the item of row {} was deleted by a person; it follows the row's next change",
                     work.identity()
                 ));
+                Ok(Intent::Done)
+            }
+            RowDecision::RestoreReported => {
+                self.report_restored(work);
                 Ok(Intent::Done)
             }
             RowDecision::MoveItem
@@ -256,6 +264,15 @@ impl<W: World> Session<'_, W> {
             | RowDecision::ConflictParked
             | RowDecision::NeedsSource => Err(not_in_push(decision.row)),
         }
+    }
+
+    fn report_restored(&mut self, work: &Work) {
+        let item = work.target.one().map(|item| item.id.to_string());
+        self.notice(format!(
+            "item {} was brought back by a person although its row is gone; it stays. `onForeignRestore: delete` \
+             deletes such items again, `keep` accepts them",
+            item.unwrap_or_default()
+        ));
     }
 
     /// Where the list itself keeps two items of one row apart, a create needs no look; elsewhere it is made only

@@ -47,6 +47,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
             time_zone: Tz::UTC,
         },
         policies: Policies::default(),
+        sentinels: Vec::new(),
         limits: Limits::default(),
         lane: Lane::Scheduled,
         range: syncbridge_domain::verification::KeyRange::default(),

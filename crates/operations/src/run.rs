@@ -258,7 +258,8 @@ impl Operations {
             source: prepared.source_spec()?,
             target,
             mapping: prepared.mapping.clone(),
-            policies: prepared.spec.policies,
+            policies: prepared.spec.policies.clone(),
+            sentinels: definition::sentinels(&prepared.spec, &prepared.mapping)?,
             limits: prepared.spec.limits,
             lane: match order.kind {
                 RunKind::Push => Lane::Interactive,
