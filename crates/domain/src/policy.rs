@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::freeze::FreezeWindow;
 use crate::two_way::TwoWay;
 
 /// Which way a field travels.
@@ -70,6 +71,19 @@ pub enum OnForeignEdit {
     Report,
 }
 
+/// What happens when a person brings an item back from the recycle bin whose row is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum OnForeignRestore {
+    /// Say so and leave it.
+    #[default]
+    Report,
+    /// Delete it again, as far as the guards let it.
+    Delete,
+    /// Let it stand and remember that it is no longer ours to change.
+    Keep,
+}
+
 /// The destructive budget of a definition over a rolling window (DESIGN §5, Guards).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteGuard {
@@ -113,7 +127,7 @@ impl DeleteGuard {
 }
 
 /// All policies of a definition.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
 pub struct Policies {
     /// Default for fields that name none.
     pub conflict: ConflictPolicy,
@@ -129,4 +143,10 @@ pub struct Policies {
     /// The way from the list to the source.
     #[serde(default)]
     pub two_way: TwoWay,
+    /// Items that a person brought back although their rows are gone.
+    #[serde(default)]
+    pub on_foreign_restore: OnForeignRestore,
+    /// When nothing may be destroyed.
+    #[serde(default)]
+    pub freeze: Vec<FreezeWindow>,
 }

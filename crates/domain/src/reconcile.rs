@@ -15,7 +15,7 @@
 use serde::Serialize;
 
 use crate::agreed::CellHash;
-use crate::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit};
+use crate::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit, OnForeignRestore};
 
 /// What one side shows of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,6 +110,8 @@ pub struct RowInput {
     pub pulls: bool,
     /// What happens to the other side of a deleted row.
     pub delete: DeletePolicy,
+    /// What happens to an item that a person brought back although its row is gone.
+    pub on_foreign_restore: OnForeignRestore,
     /// For rows: conflict between a deletion and an edit.
     pub conflict: ConflictPolicy,
     /// Which side changed later.
@@ -202,7 +204,7 @@ pub enum RowDecision {
     ParkMany,
     /// The destructive budget is spent; part of a plan.
     Refuse,
-    /// A deleted item came back from the recycle bin; say so.
+    /// A deleted item came back from the recycle bin and stays; say so.
     RestoreReported,
     /// The source must be read before this can be judged.
     NeedsSource,
@@ -265,6 +267,7 @@ fn decide_row(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
         Base::Tombstone => match (row.source, row.target) {
             (One, One) => RowDecision::Adopt,
             (One, _) if row.pushes && row.source_is_newer => RowDecision::CreateItem,
+            (ProvenGone, One) if row.pushes => restored(row),
             (_, One) => RowDecision::RestoreReported,
             _ => RowDecision::Nothing,
         },
@@ -335,6 +338,18 @@ fn delete_item(row: &RowInput) -> RowDecision {
         _ if !row.deletes_allowed => RowDecision::Refuse,
         DeletePolicy::Archive => RowDecision::ArchiveItem,
         DeletePolicy::Propagate => RowDecision::DeleteItem,
+    }
+}
+
+/// A person brought the item back, and its row is certainly gone.
+fn restored(row: &RowInput) -> RowDecision {
+    match row.on_foreign_restore {
+        OnForeignRestore::Report => RowDecision::RestoreReported,
+        OnForeignRestore::Keep => RowDecision::LeaveItem,
+        // An archive takes nothing back that it has written.
+        OnForeignRestore::Delete if row.archive_only => RowDecision::LeaveItem,
+        OnForeignRestore::Delete if !row.deletes_allowed => RowDecision::Refuse,
+        OnForeignRestore::Delete => RowDecision::DeleteItem,
     }
 }
 

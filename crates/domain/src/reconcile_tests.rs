@@ -35,6 +35,7 @@ fn push_row() -> RowInput {
         pushes: true,
         pulls: false,
         delete: DeletePolicy::Propagate,
+        on_foreign_restore: OnForeignRestore::Report,
         conflict: ConflictPolicy::SourceWins,
         later: Later::Source,
         archive_only: false,
@@ -159,6 +160,53 @@ fn a_tombstone_is_not_revived_by_an_older_source_state() {
 }
 
 #[test]
+fn an_item_brought_back_without_its_row_follows_its_policy_and_the_guard() {
+    use OnForeignRestore::{Delete, Keep, Report};
+    let back = |on_foreign_restore| RowInput {
+        base: Base::Tombstone,
+        source: Existence::ProvenGone,
+        target: Existence::One,
+        on_foreign_restore,
+        ..push_row()
+    };
+    let decided = |row: RowInput| reconcile(&row, &[]).row;
+    assert_eq!(decided(back(Report)), RowDecision::RestoreReported);
+    assert_eq!(decided(back(Keep)), RowDecision::LeaveItem);
+    assert_eq!(decided(back(Delete)), RowDecision::DeleteItem);
+    // What becomes of items whose row goes is another choice.
+    let keeps = RowInput {
+        delete: DeletePolicy::Keep,
+        ..back(Delete)
+    };
+    assert_eq!(decided(keeps), RowDecision::DeleteItem);
+    let guarded = RowInput {
+        deletes_allowed: false,
+        ..back(Delete)
+    };
+    assert_eq!(decided(guarded), RowDecision::Refuse);
+    let archive = RowInput {
+        archive_only: true,
+        ..back(Delete)
+    };
+    assert_eq!(decided(archive), RowDecision::LeaveItem);
+    for source in [Existence::Missing, Existence::Unseen] {
+        for policy in [Report, Delete, Keep] {
+            let unproven = RowInput {
+                source,
+                ..back(policy)
+            };
+            assert_eq!(decided(unproven), RowDecision::RestoreReported);
+        }
+    }
+    // With its row back it is simply that row's item again.
+    let both = RowInput {
+        source: Existence::One,
+        ..back(Delete)
+    };
+    assert_eq!(decided(both), RowDecision::Adopt);
+}
+
+#[test]
 fn both_sides_moving_to_the_same_value_is_agreement_and_not_a_conflict() {
     let mut both = field(Direction::Both, CHANGED, CHANGED);
     both.equal = Some(true);
@@ -205,11 +253,14 @@ fn check(row: &RowInput, field: &FieldInput, decision: &Decision) {
             "{}",
             context()
         );
-        assert!(
-            row.base == Base::Live && row.delete == DeletePolicy::Propagate && !row.archive_only,
-            "{}",
-            context()
-        );
+        let asked = match row.base {
+            Base::Live => row.delete == DeletePolicy::Propagate,
+            Base::Tombstone => {
+                row.on_foreign_restore == OnForeignRestore::Delete && row.target == Existence::One
+            }
+            Base::None | Base::Left => false,
+        };
+        assert!(asked && !row.archive_only, "{}", context());
     }
     if decision.row == RowDecision::DeleteRow {
         assert!(
@@ -279,6 +330,12 @@ fn each_row(visit: &mut dyn FnMut(&RowInput)) {
                             pushes: bit(0),
                             pulls: bit(1),
                             delete,
+                            // Read only where both sides were gone, so each value meets every combination there.
+                            on_foreign_restore: match delete {
+                                DeletePolicy::Propagate => OnForeignRestore::Delete,
+                                DeletePolicy::Keep => OnForeignRestore::Keep,
+                                DeletePolicy::Archive => OnForeignRestore::Report,
+                            },
                             conflict: if bit(2) {
                                 ConflictPolicy::TargetWins
                             } else {

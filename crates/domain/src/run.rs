@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::feed::FeedKind;
+use crate::identity::Key;
 use crate::ids::{DefinitionId, RunId, WorkspaceId};
 use crate::list_rules::ListRules;
 use crate::mapping::Mapping;
@@ -272,6 +273,10 @@ pub struct RunSpec {
     pub direction: Direction,
     /// Choices where sides disagree.
     pub policies: Policies,
+    /// Rows without which the table is not believed: while one is missing nothing is deleted. Of all keys only
+    /// these stand here, because the definition's document names them anyway.
+    #[serde(default)]
+    pub sentinels: Vec<Key>,
     /// Sizes.
     pub limits: Limits,
     /// Priority of spending.
@@ -368,6 +373,9 @@ pub struct Prediction {
     pub refusals: Vec<PredictedRefusal>,
     /// Whether the guard would hold the deletes back.
     pub deletes_held_back: bool,
+    /// Why nothing at all may be deleted now, however few they are.
+    #[serde(default)]
+    pub hold: Option<Failure>,
 }
 
 /// Values of one column that the list cannot hold.

@@ -134,13 +134,14 @@ impl<W: World> Session<'_, W> {
             pushes: self.pushes(),
             pulls: self.pulls(),
             delete: self.delete_policy(),
+            on_foreign_restore: self.spec.policies.on_foreign_restore,
             conflict: self.spec.policies.conflict,
             later: self.later(work),
             archive_only: self.spec.policies.archive_only && self.spec.options.retire.is_none(),
             route_changed: false,
             key_changed: false,
             source_is_newer: work.base.as_ref().is_none_or(|row| work.mark > row.mark),
-            deletes_allowed: self.deletes_left > 0,
+            deletes_allowed: self.may_destroy(),
             may_adopt: true,
         }
     }
@@ -253,7 +254,10 @@ impl<W: World> Session<'_, W> {
                 work.source.one().map(|row| row.cells.as_slice()),
                 self.gone_and_edited(),
             )))),
-            RowDecision::Refuse => Ok(Intent::Park),
+            RowDecision::Refuse => {
+                self.tell_frozen();
+                Ok(Intent::Park)
+            }
             RowDecision::ParkMany => Ok(Intent::Quarantine(Box::new(self.quarantine(
                 &work.subject,
                 None,
@@ -264,17 +268,30 @@ impl<W: World> Session<'_, W> {
             {
                 Ok(self.create(work))
             }
-            RowDecision::ForeignDeleteReported | RowDecision::RestoreReported => {
+            RowDecision::ForeignDeleteReported => {
                 self.notice(format!(
-                    "the item of row {} was deleted or restored by a person; it follows the row's next change",
+                    "the item of row {} was deleted by a person; it follows the row's next change",
                     work.identity()
                 ));
+                Ok(Intent::Done)
+            }
+            RowDecision::RestoreReported => {
+                self.report_restored(work);
                 Ok(Intent::Done)
             }
             RowDecision::MoveItem | RowDecision::RekeyItem | RowDecision::SuspectSource => {
                 Err(not_in_push(decision.row))
             }
         }
+    }
+
+    fn report_restored(&mut self, work: &Work) {
+        let item = work.target.one().map(|item| item.id.to_string());
+        self.notice(format!(
+            "item {} was brought back by a person although its row is gone; it stays. `onForeignRestore: delete` \
+             deletes such items again, `keep` accepts them",
+            item.unwrap_or_default()
+        ));
     }
 
     /// Where the list itself keeps two items of one row apart, a create needs no look; elsewhere it is made only

@@ -102,7 +102,9 @@ impl<W: World> Session<'_, W> {
         which: Rows,
     ) -> PortResult<Option<Vec<DirtyRow>>> {
         self.check()?;
-        let limit = self.spec.limits.page_rows;
+        // Sentinels are read with the rows and count among them.
+        let beside = u32::try_from(self.sentinels().len()).unwrap_or(u32::MAX);
+        let limit = self.spec.limits.page_rows.saturating_sub(beside).max(1);
         let mut page = self.ports.ledger.dirty(*after, limit).await?;
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.mark.identity);
@@ -122,10 +124,13 @@ impl<W: World> Session<'_, W> {
         if !items.is_empty() {
             self.drain_items(items).await?;
         }
-        let keys: Vec<Key> = rows.iter().map(|row| row.mark.key.clone()).collect();
+        let mut keys: Vec<Key> = rows.iter().map(|row| row.mark.key.clone()).collect();
+        keys.extend_from_slice(self.sentinels());
         let ids: Vec<Identity> = rows.iter().map(|row| row.mark.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
-        let (found, mark) = self.ports.source.read_keys(&keys).await?;
+        let (mut found, mark) = self.ports.source.read_keys(&keys).await?;
+        let sentinels = found.split_off(rows.len());
+        self.judge_sentinels(&sentinels);
         self.counters.read += found.iter().filter(|row| matches!(row, Presence::One(_))).count() as u64;
         let works = rows
             .into_iter()

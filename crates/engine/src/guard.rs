@@ -1,11 +1,16 @@
-//! What stands between a mistake and a list: how much may be destroyed without a person's word, and whether the
-//! ledger is this table's at all (DESIGN §5, Guards).
+//! What stands between a mistake and a list: how much may be destroyed without a person's word, whether the table
+//! is to be believed, hours in which nothing is destroyed at all, and whether the ledger is this table's (DESIGN §5,
+//! Guards).
 
 use std::time::Duration;
 
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::freeze::frozen_until;
+use syncbridge_domain::identity::Key;
+use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::sentinel;
 
-use crate::ports::{Ledger, PortResult};
+use crate::ports::{Ledger, PortResult, Source};
 use crate::session::{Session, World};
 
 impl<W: World> Session<'_, W> {
@@ -31,6 +36,14 @@ impl<W: World> Session<'_, W> {
 
     /// Opens the destructive budget of this run: all of what is gone, or nothing.
     pub(crate) async fn set_delete_budget(&mut self, gone: u64) -> PortResult<()> {
+        if self.deletes_destroy() {
+            self.watch_sentinels().await?;
+            if gone > 0 && self.is_held() {
+                self.deletes_left = 0;
+                self.tell_frozen();
+                return Ok(());
+            }
+        }
         let live = self.ports.ledger.live_rows().await?;
         let allowance = self.delete_allowance(live).await?;
         if gone <= allowance {
@@ -47,6 +60,78 @@ impl<W: World> Session<'_, W> {
             ));
         }
         Ok(())
+    }
+
+    /// What stands against destroying anything now, however little, in order of its weight. `--allow-deletes` is
+    /// no answer to it.
+    pub(crate) async fn hold(&mut self) -> PortResult<Option<Failure>> {
+        self.watch_sentinels().await?;
+        Ok(self.distrust.clone().or_else(|| self.frozen()))
+    }
+
+    /// Whether one more item may go now.
+    pub(crate) fn may_destroy(&self) -> bool {
+        self.deletes_left > 0 && !self.is_held()
+    }
+
+    fn is_held(&self) -> bool {
+        let freeze = &self.spec.policies.freeze;
+        let frozen = || !freeze.is_empty() && frozen_until(freeze, self.ports.clock.now()).is_some();
+        self.distrust.is_some() || frozen()
+    }
+
+    /// The freeze window that this moment lies in.
+    pub(crate) fn frozen(&self) -> Option<Failure> {
+        let until = frozen_until(&self.spec.policies.freeze, self.ports.clock.now())?;
+        Some(Failure::new(
+            Scope::List,
+            "guard.frozen",
+            format!(
+                "a freeze window of the definition holds deletions and archive marks back until {} ({})",
+                until.format("%Y-%m-%d %H:%M"),
+                until.timezone().name()
+            ),
+            format!(
+                "run `syncbridge run {}` after it; if it cannot wait, change `guards.freeze` and apply the definition",
+                self.spec.definition_name
+            ),
+        ))
+    }
+
+    /// Says that something waits for the end of a freeze window, where it does.
+    pub(crate) fn tell_frozen(&mut self) {
+        if let Some(frozen) = self.frozen() {
+            self.notice(format!(
+                "rows are gone from the source, and nothing was deleted: {frozen}"
+            ));
+        }
+    }
+
+    /// Keys to be read together with rows that may be gone: both show one state of the table.
+    pub(crate) fn sentinels(&self) -> &[Key] {
+        if self.deletes_destroy() {
+            &self.spec.sentinels
+        } else {
+            &[]
+        }
+    }
+
+    /// Looks whether the sentinels are there.
+    pub(crate) async fn watch_sentinels(&mut self) -> PortResult<()> {
+        if self.spec.sentinels.is_empty() {
+            return Ok(());
+        }
+        let (found, _) = self.ports.source.read_keys(&self.spec.sentinels).await?;
+        self.judge_sentinels(&found);
+        Ok(())
+    }
+
+    /// One that was missing once takes the table's word away for the whole run.
+    pub(crate) fn judge_sentinels(&mut self, found: &[Presence<SourceRow>]) {
+        if let Some(missing) = sentinel::missing(&self.spec.mapping.key, found) {
+            self.notice(missing.to_string());
+            self.distrust = Some(missing);
+        }
     }
 
     /// A ledger that was written under another hash key describes other identities: going on would make every

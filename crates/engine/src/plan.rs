@@ -51,7 +51,11 @@ impl<W: World> Session<'_, W> {
         } else {
             0
         };
-        prediction.deletes_held_back = deletes > self.delete_allowance(live).await?;
+        if self.deletes_destroy() {
+            prediction.hold = self.hold().await?;
+        }
+        prediction.deletes_held_back =
+            deletes > self.delete_allowance(live).await? || deletes > 0 && prediction.hold.is_some();
         let refused: u64 = refusals.values().map(|(_, rows)| rows).sum();
         let writes = (prediction.creates + prediction.changes + deletes)
             .saturating_sub(refused + prediction.quarantined);

@@ -13,7 +13,8 @@ use syncbridge_domain::agreed::Agreed;
 use syncbridge_domain::effect::{Admission, EffectKind, ItemLink, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::{Identity, Key};
-use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::policy::OnForeignRestore;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, ItemId, Lookup, RowName, Write};
 use syncbridge_domain::row::{Presence, SourceRow};
@@ -36,8 +37,18 @@ impl<W: World> Session<'_, W> {
         let Some(mut todo) = todo else { return Ok(report) };
         let live = self.ports.ledger.live_rows().await?;
         let allowed = self.delete_allowance(live).await?;
-        self.deletes_left = if report.duplicates <= allowed { allowed } else { 0 };
-        let rows = report.missing + report.differing + report.duplicates;
+        let restored = match self.spec.policies.on_foreign_restore {
+            OnForeignRestore::Delete => self.restored,
+            OnForeignRestore::Report | OnForeignRestore::Keep => 0,
+        };
+        let to_delete = report.duplicates + restored;
+        self.deletes_left = if to_delete <= allowed { allowed } else { 0 };
+        self.watch_sentinels().await?;
+        if restored > 0 && !self.may_destroy() {
+            self.tell_too_many();
+        }
+        let mut deleted_again = 0;
+        let rows = report.missing + report.differing + report.duplicates + self.restored;
         self.ports.progress.step(Step::Repairing { rows });
         for bucket in 0..(1usize << todo.bucket_bits()) {
             let records = todo.bucket(bucket)?;
@@ -58,13 +69,43 @@ impl<W: World> Session<'_, W> {
                 for some in with_copies.chunks(COPIES) {
                     works.extend(self.remove_copies(some.to_vec()).await?);
                 }
+                let restored: Vec<Identity> = works
+                    .iter()
+                    .filter(|work| is_restored(work))
+                    .map(Work::identity)
+                    .collect();
                 self.apply(works).await?;
+                deleted_again += self.deleted_again(&restored).await?;
             }
         }
         self.disarm().await?;
-        self.unrepaired += report.orphans + report.wrong_list + report.unreadable;
+        let orphans = report.orphans.saturating_sub(deleted_again);
+        self.unrepaired += orphans + report.wrong_list + report.unreadable;
         self.refused_rows = self.ports.ledger.quarantine_size().await?;
         Ok(report)
+    }
+
+    /// How many of these items, which a person had brought back, this run deleted again.
+    async fn deleted_again(&self, restored: &[Identity]) -> PortResult<u64> {
+        if restored.is_empty() {
+            return Ok(0);
+        }
+        let rows = self.ports.ledger.rows(restored).await?;
+        let ours = |row: &&LedgerRow| row.state == LedgerState::Tombstone && row.last_run == self.spec.run;
+        Ok(rows.iter().flatten().filter(ours).count() as u64)
+    }
+
+    /// Says why items that are to be deleted stay.
+    fn tell_too_many(&mut self) {
+        let why = self.distrust.clone().or_else(|| self.frozen());
+        self.notice(match why {
+            Some(held) => format!("items that are to be deleted stay: {held}"),
+            None => format!(
+                "more items are to be deleted than the guard lets pass; if they are meant to go, run \
+                 `syncbridge verify {} --repair --allow-deletes N`",
+                self.spec.definition_name
+            ),
+        });
     }
 
     /// Rows as they are now; those that are refused for what they hold wait in quarantine for another value.
@@ -146,13 +187,9 @@ impl<W: World> Session<'_, W> {
                 ));
                 continue;
             }
-            if self.deletes_left == 0 {
+            if !self.may_destroy() {
                 self.unrepaired += 1;
-                self.notice(format!(
-                    "more copies are to be deleted than the guard lets pass; if they are meant to go, run \
-                     `syncbridge verify {} --repair --allow-deletes N`",
-                    self.spec.definition_name
-                ));
+                self.tell_too_many();
                 continue;
             }
             self.delete_copy(work, item, copy).await?;
@@ -225,6 +262,12 @@ impl<W: World> Session<'_, W> {
             agreed,
         )
     }
+}
+
+/// Both sides had agreed that this row and its item are gone, and the row is.
+fn is_restored(work: &Work) -> bool {
+    let buried = |row: &LedgerRow| row.state == LedgerState::Tombstone;
+    work.source == Presence::None && work.base.as_ref().is_some_and(buried)
 }
 
 fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRow>, mark: Mark) -> Work {

@@ -22,6 +22,10 @@ impl<W: World> Session<'_, W> {
         if live > allowance {
             return Err(guarded(how, live, allowance));
         }
+        // The source is not asked in a farewell, so that sentinels have no say in it.
+        if let Some(frozen) = self.frozen() {
+            return Err(frozen);
+        }
         self.deletes_left = live;
         self.ports.progress.step(Step::Applying);
         // First, so that a definition that comes back after half a farewell looks at every row.

@@ -64,6 +64,10 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) armed: BTreeMap<Identity, Vec<Effect>>,
     /// How many deletes the guard still allows in this run.
     pub(crate) deletes_left: u64,
+    /// A sentinel was missing when the source was last read: nothing may be destroyed any more in this run.
+    pub(crate) distrust: Option<Failure>,
+    /// Items that a person brought back and whose rows are gone, as far as a comparison saw them.
+    pub(crate) restored: u64,
     /// Live rows whose hashes cannot be read in the present layout.
     pub(crate) stale_rows: u64,
     /// Rows in quarantine when the run ended: a run with quarantined rows is never green.
@@ -98,6 +102,8 @@ impl<'a, W: World> Session<'a, W> {
             notices: Vec::new(),
             armed: BTreeMap::new(),
             deletes_left: 0,
+            distrust: None,
+            restored: 0,
             stale_rows: 0,
             refused_rows: 0,
             unrepaired: 0,

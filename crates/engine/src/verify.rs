@@ -17,6 +17,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::list_rules::ItemIdentity;
 use syncbridge_domain::mapping::SYNC_KEY_COLUMN;
 use syncbridge_domain::pg_type::PgType;
+use syncbridge_domain::policy::OnForeignRestore;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemRead};
 use syncbridge_domain::row::{Presence, SourceRow};
@@ -59,6 +60,12 @@ impl Ours {
         self.row
             .as_ref()
             .is_some_and(|row| row.version.guid == self.item.version.guid)
+    }
+
+    /// A person brought it back: both sides had agreed that it is gone. Whether its row is, too, the row says.
+    fn was_restored(&self) -> bool {
+        let buried = |row: &LedgerRow| row.state == LedgerState::Tombstone;
+        self.is_owned() && self.row.as_ref().is_some_and(buried)
     }
 
     fn seen(&self, settled: bool) -> SeenItem {
@@ -257,7 +264,15 @@ impl<W: World> Session<'_, W> {
                 Presence::One(_) => found.seen.push(ours.seen(false)),
                 Presence::None => {
                     found.seen.push(ours.seen(true));
-                    match without_row(&ours, row) {
+                    if ours.was_restored() {
+                        self.restored += 1;
+                        found.todo.push(ScanRecord {
+                            identity: ours.identity,
+                            digest: RowDigest::UNKNOWN,
+                            key: row.key.clone(),
+                        });
+                    }
+                    match without_row(&ours, row, self.spec.policies.on_foreign_restore) {
                         Some(cause) => {
                             let orphan = found.add(DifferenceKind::Orphan, cause, ours.identity);
                             orphan.item = Some(ours.item.id.to_string());
@@ -552,13 +567,14 @@ impl Findings {
 }
 
 /// Why an item stands although its row is gone; `None` where it does so on purpose.
-fn without_row(ours: &Ours, row: &LedgerRow) -> Option<Cause> {
+fn without_row(ours: &Ours, row: &LedgerRow, on_restore: OnForeignRestore) -> Option<Cause> {
     match row.state {
+        LedgerState::Tombstone if ours.was_restored() && on_restore == OnForeignRestore::Keep => None,
         LedgerState::Kept | LedgerState::Archived if ours.is_owned() => None,
         // The row went and no push has said so to the list.
         LedgerState::Live if ours.is_owned() => Some(Cause::Source),
         // Both were gone: somebody brought the item back.
-        LedgerState::Tombstone if ours.is_owned() => Some(Cause::List),
+        LedgerState::Tombstone if ours.was_restored() => Some(Cause::List),
         _ => Some(Cause::Unknown),
     }
 }

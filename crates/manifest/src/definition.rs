@@ -6,11 +6,12 @@ use chrono_tz::Tz;
 use serde_json::{Value as Json, json};
 use syncbridge_domain::feed::FeedKind;
 use syncbridge_domain::list_rules::TargetMode;
-use syncbridge_domain::policy::{DeleteGuard, DeletePolicy, Direction, Policies};
+use syncbridge_domain::policy::{DeletePolicy, Direction, OnForeignRestore, Policies};
 use syncbridge_domain::run::Limits;
 
 use crate::catalog::{MAX_DESCRIPTION, object, text};
 use crate::field_rule::FieldRule;
+use crate::guards::{self, Sentinels};
 use crate::name::Name;
 use crate::node::Body;
 use crate::problem::ProblemCode;
@@ -19,7 +20,7 @@ use crate::site::SiteRef;
 use crate::span;
 use crate::suggest::nearest;
 use crate::two_way;
-use crate::words::{self, CONFLICT, FOREIGN_EDIT, MODE, TARGET_MODE};
+use crate::words::{self, CONFLICT, FOREIGN_EDIT, FOREIGN_RESTORE, MODE, TARGET_MODE};
 
 /// Most columns of a definition; PostgreSQL has at most 1,600 in a table.
 const MAX_COLUMNS: usize = 1_600;
@@ -47,6 +48,9 @@ pub struct SyncDefinitionSpec {
     pub exclude: Vec<String>,
     /// Choices where sides disagree or something is destroyed.
     pub policies: Policies,
+    /// Keys of rows that must be in the source, as texts in the order of the key columns: while one is missing
+    /// nothing is deleted.
+    pub sentinels: Vec<Vec<String>>,
     /// Namespace of identities; `database/schema.table` unless given. Fixed once the definition exists.
     pub namespace: String,
     /// Sizes that bound memory and requests.
@@ -91,7 +95,7 @@ pub struct TargetRule {
 }
 
 impl SyncDefinitionSpec {
-    const KEYS: [&'static str; 16] = [
+    const KEYS: [&'static str; 17] = [
         "database",
         "connection",
         "source",
@@ -104,6 +108,7 @@ impl SyncDefinitionSpec {
         "onDelete",
         "conflict",
         "onForeignEdit",
+        "onForeignRestore",
         "guards",
         "namespace",
         "limits",
@@ -124,7 +129,8 @@ impl SyncDefinitionSpec {
         let directions = two_way::read(reader, &keys);
         let fields = keys.get("fields").and_then(|slot| read_fields(reader, &slot));
         let exclude = read_exclude(reader, &keys);
-        let policies = read_policies(reader, &keys);
+        let key = source.as_ref().and_then(|source| source.key.as_deref());
+        let policies = read_policies(reader, &keys, key);
         let namespace = keys
             .get("namespace")
             .and_then(|slot| read_namespace(reader, &slot));
@@ -138,11 +144,13 @@ impl SyncDefinitionSpec {
         let (database, source) = (database?, source?);
         let namespace = namespace.unwrap_or_else(|| format!("{database}/{}.{}", source.schema, source.table));
         let (direction, two_way) = directions?;
+        let (policies, sentinels) = policies?;
         Some(Self {
             connection: connection?,
             target: target?,
             direction,
-            policies: Policies { two_way, ..policies? },
+            policies: Policies { two_way, ..policies },
+            sentinels,
             limits: limits?,
             paused: paused?,
             database,
@@ -158,9 +166,10 @@ impl SyncDefinitionSpec {
             conflict,
             delete,
             on_foreign_edit,
-            delete_guard,
             archive_only,
             two_way,
+            on_foreign_restore,
+            ..
         } = self.policies;
         let fields = self
             .fields
@@ -181,13 +190,11 @@ impl SyncDefinitionSpec {
             ("conflict", Some(words::word(&CONFLICT, conflict))),
             ("onForeignEdit", Some(words::word(&FOREIGN_EDIT, on_foreign_edit))),
             (
-                "guards",
-                Some(json!({ "deletes": {
-                    "count": delete_guard.count,
-                    "share": delete_guard.share,
-                    "window": span::to_json(delete_guard.window),
-                } })),
+                "onForeignRestore",
+                (on_foreign_restore != OnForeignRestore::Report)
+                    .then(|| words::word(&FOREIGN_RESTORE, on_foreign_restore)),
             ),
+            ("guards", Some(guards::to_json(&self.policies, &self.sentinels))),
             ("namespace", Some(json!(self.namespace))),
             (
                 "limits",
@@ -410,7 +417,7 @@ fn read_table(reader: &mut Reader, slot: &Slot<'_>) -> Option<(String, String)> 
     }
 }
 
-fn read_time_zone(reader: &mut Reader, slot: &Slot<'_>) -> Option<Tz> {
+pub(crate) fn read_time_zone(reader: &mut Reader, slot: &Slot<'_>) -> Option<Tz> {
     let text = reader.line(slot, 64)?;
     if let Ok(zone) = text.parse() {
         return Some(zone);
@@ -487,13 +494,21 @@ fn read_exclude(reader: &mut Reader, keys: &Fields<'_>) -> Vec<String> {
     reader.identifiers(&slot, MAX_COLUMNS).unwrap_or_default()
 }
 
-fn read_policies(reader: &mut Reader, keys: &Fields<'_>) -> Option<Policies> {
+fn read_policies(
+    reader: &mut Reader,
+    keys: &Fields<'_>,
+    key: Option<&[String]>,
+) -> Option<(Policies, Sentinels)> {
     let mut policies = Policies::default();
+    let mut sentinels = Sentinels::new();
     if let Some(policy) = words::optional(reader, keys, "conflict", &CONFLICT) {
         policies.conflict = policy;
     }
     if let Some(policy) = words::optional(reader, keys, "onForeignEdit", &FOREIGN_EDIT) {
         policies.on_foreign_edit = policy;
+    }
+    if let Some(policy) = words::optional(reader, keys, "onForeignRestore", &FOREIGN_RESTORE) {
+        policies.on_foreign_restore = policy;
     }
     if let Some(slot) = keys.get("onDelete") {
         let words = [
@@ -507,31 +522,9 @@ fn read_policies(reader: &mut Reader, keys: &Fields<'_>) -> Option<Policies> {
         policies.archive_only = archive_only;
     }
     if let Some(slot) = keys.get("guards") {
-        let guards = reader.fields(&slot, &["deletes"])?;
-        if let Some(slot) = guards.get("deletes") {
-            policies.delete_guard = read_delete_guard(reader, &slot)?;
-        }
+        sentinels = guards::read(reader, &slot, key, &mut policies)?;
     }
-    Some(policies)
-}
-
-fn read_delete_guard(reader: &mut Reader, slot: &Slot<'_>) -> Option<DeleteGuard> {
-    let fields = reader.fields(slot, &["count", "share", "window"])?;
-    let default = DeleteGuard::default();
-    let count = fields
-        .get("count")
-        .map_or(Some(default.count), |slot| reader.whole(&slot, 0..=1_000_000_000));
-    let share = fields
-        .get("share")
-        .map_or(Some(default.share), |slot| reader.share(&slot));
-    let window = fields
-        .get("window")
-        .map_or(Some(default.window), |slot| span::read(reader, &slot));
-    Some(DeleteGuard {
-        count: count?,
-        share: share?,
-        window: window?,
-    })
+    Some((policies, sentinels))
 }
 
 fn read_namespace(reader: &mut Reader, slot: &Slot<'_>) -> Option<String> {

@@ -13,6 +13,7 @@ mod definition;
 mod difference;
 mod document;
 mod field_rule;
+mod guards;
 mod name;
 mod node;
 mod problem;

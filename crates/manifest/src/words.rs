@@ -1,8 +1,9 @@
 //! The words for policies in documents.
 
+use chrono::Weekday;
 use serde_json::{Value as Json, json};
 use syncbridge_domain::list_rules::{NewChoices, TargetMode};
-use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit};
+use syncbridge_domain::policy::{ConflictPolicy, OnForeignEdit, OnForeignRestore};
 
 use crate::reader::{Fields, Reader};
 
@@ -19,6 +20,24 @@ pub(crate) const FOREIGN_EDIT: [(&str, OnForeignEdit); 3] = [
     ("restore", OnForeignEdit::Restore),
     ("keep", OnForeignEdit::Keep),
     ("report", OnForeignEdit::Report),
+];
+
+/// What happens to an item that a person brings back although its row is gone.
+pub(crate) const FOREIGN_RESTORE: [(&str, OnForeignRestore); 3] = [
+    ("report", OnForeignRestore::Report),
+    ("delete", OnForeignRestore::Delete),
+    ("keep", OnForeignRestore::Keep),
+];
+
+/// Days of the week, in its order.
+pub(crate) const DAYS: [(&str, Weekday); 7] = [
+    ("mon", Weekday::Mon),
+    ("tue", Weekday::Tue),
+    ("wed", Weekday::Wed),
+    ("thu", Weekday::Thu),
+    ("fri", Weekday::Fri),
+    ("sat", Weekday::Sat),
+    ("sun", Weekday::Sun),
 ];
 
 /// Whether items follow their rows, or are written once and left alone.

@@ -59,6 +59,29 @@ fn defaults_are_filled_in() {
 }
 
 #[test]
+fn guards_have_one_form_however_they_were_written() {
+    let text = DEFINITION.to_owned()
+        + "  onForeignRestore: delete\n  guards:\n    sentinels: [7, '008', [true]]\n    freeze:\n      \
+           - {days: [sun, fri], from: 18:00, to: \"06:00\", timeZone: Europe/Berlin}\n      \
+           - {days: [mon, tue, wed, thu, fri, sat, sun], from: 00:30, to: 00:10, timeZone: UTC}\n";
+    let document = one(&text);
+    let spec = &document.to_json()["spec"];
+    assert_eq!(spec["onForeignRestore"], "delete");
+    assert_eq!(
+        spec["guards"],
+        json!({
+            "deletes": { "count": 100, "share": 0.05, "window": "1h" },
+            "sentinels": [["7"], ["008"], ["true"]],
+            "freeze": [
+                { "days": ["fri", "sun"], "from": "18:00", "to": "06:00", "timeZone": "Europe/Berlin" },
+                { "from": "00:30", "to": "00:10", "timeZone": "UTC" },
+            ],
+        })
+    );
+    assert_eq!(one(&document.to_yaml().unwrap()), document);
+}
+
+#[test]
 fn json_is_read_like_yaml_alone_and_in_a_list() {
     let document = one(DEFINITION);
     let json = document.to_json();
@@ -251,9 +274,10 @@ fn any_definition() -> impl Strategy<Value = serde_json::Value> {
         any_line(),
         proptest::option::of(any_line()),
         (0_u64..1_000, 0.0..=1.0_f64, 1..=20_u32, any::<bool>()),
+        (prop::collection::btree_set(any_line(), 0..4), 0..24_u32, 0..59_u32),
     )
         .prop_map(
-            |(fields, list, table, namespace, (count, share, batch, paused))| {
+            |(fields, list, table, namespace, (count, share, batch, paused), (sentinels, hour, minute))| {
                 let table: String = table.chars().take(15).collect();
                 let fields: Vec<_> = fields
                 .into_iter()
@@ -301,6 +325,14 @@ fn any_definition() -> impl Strategy<Value = serde_json::Value> {
                         "paused": paused,
                     },
                 });
+                if !sentinels.is_empty() {
+                    let keys = sentinels.iter().map(|text| json!([text, hour]));
+                    document["spec"]["guards"]["sentinels"] = keys.collect();
+                    document["spec"]["onForeignRestore"] = json!("keep");
+                    document["spec"]["guards"]["freeze"] = json!([
+                        { "days": ["wed"], "from": format!("{hour:02}:{minute:02}"), "to": "23:59", "timeZone": "UTC" },
+                    ]);
+                }
                 if let Some(namespace) = namespace {
                     document["spec"]["namespace"] = json!(namespace);
                 }

@@ -78,8 +78,8 @@ fn a_14_an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
         &[
             "sync.yaml:9:3: unknown key `feilds` in `spec` → did you mean `fields`? [manifest.unknown_key]",
             "sync.yaml:11:3: unknown key `colour` in `spec` → allowed: database, connection, source, target, \
-             direction, mode, fields, exclude, onDelete, conflict, onForeignEdit, guards, namespace, limits, paused \
-             [manifest.unknown_key]",
+             direction, mode, fields, exclude, onDelete, conflict, onForeignEdit, onForeignRestore, guards, \
+             namespace, limits, paused [manifest.unknown_key]",
         ],
     );
 }
@@ -220,6 +220,85 @@ fn a_value_of_the_wrong_type_or_range_is_refused() {
     for (lines, expected, code) in cases {
         says(&with(lines), &[&format!("sync.yaml:{expected} [{code}]")]);
     }
+}
+
+#[test]
+fn guards_are_refused_at_the_place_that_is_wrong() {
+    let window = |text: &str| format!("  guards: {{freeze: [{{{text}}}]}}\n");
+    for (lines, message) in [
+        (
+            "  guards: {sentinels: []}\n".to_owned(),
+            "9:23: `spec.guards.sentinels` has 0 items → from 1 to 100; remove the key for none",
+        ),
+        (
+            "  guards:\n    sentinels:\n      - [DE, 2024]\n      - [FR]\n".to_owned(),
+            "12:9: `spec.guards.sentinels[1]` has 1 values, and the first has 2 → one value for each key column, in \
+             the order of the key: `[DE, 2024]`",
+        ),
+        (
+            "  guards: {sentinels: [7, [7]]}\n".to_owned(),
+            "9:27: `spec.guards.sentinels[1]` stands there before → keep it once",
+        ),
+        (
+            "  guards: {sentinels: [1.5]}\n".to_owned(),
+            "9:24: `spec.guards.sentinels[0]` is a number, not a key value → a key value as PostgreSQL prints it: a \
+             text, a whole number, `true` or `false`; put any other in quotes",
+        ),
+        (
+            "  guards: {sentinel: [1]}\n".to_owned(),
+            "9:12: unknown key `sentinel` in `spec.guards` → did you mean `sentinels`?",
+        ),
+        (
+            window("from: '18:00', timeZone: UTC"),
+            "9:21: `spec.guards.freeze[0].to` is missing → when it ends: `to: \"06:00\"` is on the next day where \
+             that is not after `from`",
+        ),
+        (
+            window("from: '18:00', to: '24:00', timeZone: UTC"),
+            "9:41: `spec.guards.freeze[0].to` is `24:00` → hours and minutes, from 00:00 to 23:59",
+        ),
+        (
+            window("from: '6:00', to: '07:00', timeZone: UTC"),
+            "9:28: `spec.guards.freeze[0].from` is `6:00` → hours and minutes, from 00:00 to 23:59",
+        ),
+        (
+            window("days: [mon, monday], from: '06:00', to: '07:00', timeZone: UTC"),
+            "9:34: `spec.guards.freeze[0].days[1]` is `monday` → allowed: mon, tue, wed, thu, fri, sat, sun",
+        ),
+        (
+            window("days: [mon, mon], from: '06:00', to: '07:00', timeZone: UTC"),
+            "9:34: `spec.guards.freeze[0].days[1]` stands there before → keep it once",
+        ),
+        (
+            window("from: '06:00', to: '07:00', timeZone: Europe/Berln"),
+            "9:60: `Europe/Berln` is no time zone → did you mean `Europe/Berlin`?",
+        ),
+        (
+            window("from: '06:00', to: '06:00', timeZone: UTC"),
+            "9:20: the windows of `spec.guards.freeze` leave no moment of the week free → shorten one; `onDelete: \
+             keep` is the way to delete nothing at all",
+        ),
+        (
+            "  onForeignRestore: insert\n".to_owned(),
+            "9:21: `spec.onForeignRestore` is `insert` → allowed: report, delete, keep",
+        ),
+    ] {
+        let found = messages(&with(&lines));
+        assert_eq!(found.len(), 1, "{found:#?}");
+        assert!(
+            found[0].starts_with(&format!("sync.yaml:{message} [manifest.")),
+            "{found:#?}"
+        );
+    }
+    let keyed = MINIMAL.replace("company.projects}", "company.projects, key: [a, b]}");
+    let text = format!("{HEAD}{keyed}  guards: {{sentinels: [[1]]}}\n");
+    says(
+        &text,
+        &[
+            "sync.yaml:9:24: `spec.guards.sentinels[0]` has 1 values, and the key has 2 → one value for each key \
+           column, in the order of the key: `[DE, 2024]` [manifest.contradiction]",
+        ],
+    );
 }
 
 #[test]

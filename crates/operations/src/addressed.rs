@@ -93,26 +93,33 @@ impl Addressed {
 
 /// The key with these values of its columns.
 pub(crate) fn key_of(mapping: &Mapping, given: &[String]) -> Result<Key> {
+    let key = spelled_key(mapping, given);
+    Ok(key.map_err(|wrong| Failure::new(Scope::Row, "ledger.key", wrong.cause, wrong.fix))?)
+}
+
+/// Why texts are no key of a table. Names columns and types, never a value.
+pub(crate) struct NoKey {
+    pub(crate) cause: String,
+    pub(crate) fix: String,
+}
+
+/// The key that a person spelled: the values of its columns in their order.
+pub(crate) fn spelled_key(mapping: &Mapping, given: &[String]) -> std::result::Result<Key, NoKey> {
     let names: Vec<&str> = mapping.key.iter().map(|column| column.name.as_str()).collect();
-    let wrong = |cause: String| {
-        Failure::new(
-            Scope::Row,
-            "ledger.key",
-            cause,
-            format!(
-                "give the values of {} in this order, as PostgreSQL prints them",
-                names.join(", ")
-            ),
-        )
+    let wrong = |cause: String| NoKey {
+        cause,
+        fix: format!(
+            "give the values of {} in this order, as PostgreSQL prints them",
+            names.join(", ")
+        ),
     };
     if given.len() != names.len() {
         return Err(wrong(format!(
             "the key has {} columns, {} values were given",
             names.len(),
             given.len()
-        ))
-        .into());
+        )));
     }
     let raw: Vec<Option<&str>> = given.iter().map(|text| Some(text.as_str())).collect();
-    Ok(encode_key(&mapping.key, &raw).map_err(|error| wrong(error.to_string()))?)
+    encode_key(&mapping.key, &raw).map_err(|error| wrong(error.to_string()))
 }

@@ -120,7 +120,10 @@ impl Operations {
         };
         let mut side = ListSide::of(spec, &table, facts)?;
         let zone = SiteZone::settle(spec, learnt.as_deref(), &mut side.mapping);
-        definition::source_spec(spec, &table)?;
+        let place = definition::source_spec(spec, &table)?;
+        let missing = self
+            .missing_sentinel(spec, &source, &place, &side.mapping)
+            .await?;
         list_side::refuse_second_owner(shelf, name, spec)?;
         let wish = side.wish(spec, &table, known.map(|list| list.list));
         let planned = self.adapters.list_plan(&graph, wish).await;
@@ -130,7 +133,8 @@ impl Operations {
         if let Some(target) = &state.target {
             list_side::refuse_owned_list(connection, self.workspace, &target.list, name, spec).await?;
         }
-        let findings = self.glance(&graph, &side.mapping, state.target.as_ref()).await?;
+        let mut findings = self.glance(&graph, &side.mapping, state.target.as_ref()).await?;
+        findings.extend(missing);
         Ok((state, findings))
     }
 

@@ -2,6 +2,7 @@
 
 use syncbridge_domain::derive::derive;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::identity::Key;
 use syncbridge_domain::ids::{DefinitionId, WorkspaceId};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::run::{SourceSpec, WatermarkColumn};
@@ -9,6 +10,7 @@ use syncbridge_domain::table::TableShape;
 use syncbridge_manifest::{Kind, SyncDefinitionSpec};
 use syncbridge_meta_store::{Error as StoreError, PgConnection, definitions};
 
+use crate::addressed::spelled_key;
 use crate::error::Result;
 use crate::shelf::{Shelf, unknown};
 
@@ -45,6 +47,23 @@ pub(crate) fn mapping(
     let mut choices = spec.choices(table).map_err(|error| refused(error.to_string()))?;
     choices.time_zone.get_or_insert(chrono_tz::UTC);
     derive(table, &choices).map_err(|error| refused(error.to_string()))
+}
+
+/// The keys of the rows that must be in the source.
+///
+/// # Errors
+/// `guard.sentinel_key` names the sentinel, by its position, whose values are no key of the table.
+pub(crate) fn sentinels(
+    spec: &SyncDefinitionSpec,
+    mapping: &Mapping,
+) -> std::result::Result<Vec<Key>, Failure> {
+    let key = |(at, texts): (usize, &Vec<String>)| {
+        spelled_key(mapping, texts).map_err(|wrong| {
+            let cause = format!("sentinel {} of `guards.sentinels`: {}", at + 1, wrong.cause);
+            Failure::new(Scope::List, "guard.sentinel_key", cause, wrong.fix)
+        })
+    };
+    spec.sentinels.iter().enumerate().map(key).collect()
 }
 
 /// The source side of a run.

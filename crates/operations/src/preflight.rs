@@ -11,12 +11,15 @@ use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{
     Finding, Forecast, ListSurvey, Weight, cannot_tell, judge_list, judge_mapping, judge_source,
 };
-use syncbridge_domain::run::{Prediction, Progress, RunKind, RunOptions, TargetSpec};
+use syncbridge_domain::run::{Prediction, Progress, RunKind, RunOptions, SourceSpec, TargetSpec};
+use syncbridge_domain::sentinel;
+use syncbridge_manifest::SyncDefinitionSpec;
 
 use crate::Operations;
 use crate::actor::Actor;
+use crate::definition;
 use crate::error::{Error, Result};
-use crate::ports::{ConnectionAccess, RowPlace};
+use crate::ports::{ConnectionAccess, InstanceAccess, RowPlace};
 use crate::run::{KeyTexts, Prepared, RunOrder};
 
 /// What is known before the first write.
@@ -157,6 +160,31 @@ impl Operations {
         Ok(())
     }
 
+    /// A sentinel that is not in the table, which keeps every run from deleting anything.
+    ///
+    /// # Errors
+    /// A sentinel that is no key of the table, a table that cannot be read.
+    pub(crate) async fn missing_sentinel(
+        &self,
+        spec: &SyncDefinitionSpec,
+        access: &InstanceAccess,
+        table: &SourceSpec,
+        mapping: &Mapping,
+    ) -> std::result::Result<Option<Finding>, Failure> {
+        let keys = definition::sentinels(spec, mapping)?;
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let place = RowPlace {
+            access,
+            spec: table,
+            mapping,
+        };
+        let found = self.adapters.read_rows(place, &keys).await?;
+        let missing = sentinel::missing(&mapping.key, &found);
+        Ok(missing.map(|missing| Finding::new(Weight::Note, &missing.code, missing.cause, missing.fix)))
+    }
+
     /// The part that costs two resource units and no row: what the mapping and an existing list say.
     ///
     /// # Errors
@@ -214,7 +242,11 @@ fn of_prediction(prediction: &Prediction) -> Vec<Finding> {
             .rows(prediction.quarantined),
         );
     }
-    if prediction.deletes_held_back {
+    if let Some(hold) = &prediction.hold
+        && (prediction.deletes_held_back || hold.code == sentinel::MISSING)
+    {
+        found.push(Finding::new(Weight::Note, &hold.code, &hold.cause, &hold.fix).rows(prediction.gone));
+    } else if prediction.deletes_held_back {
         found.push(
             Finding::new(
                 Weight::Note,

@@ -268,7 +268,8 @@ impl Operations {
                 Some(_) => Direction::Push,
                 None => prepared.spec.direction,
             },
-            policies: prepared.spec.policies,
+            policies: prepared.spec.policies.clone(),
+            sentinels: definition::sentinels(&prepared.spec, &prepared.mapping)?,
             limits: prepared.spec.limits,
             lane: match order.kind {
                 RunKind::Push | RunKind::Pull | RunKind::TwoWay => Lane::Interactive,

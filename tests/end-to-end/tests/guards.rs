@@ -232,3 +232,157 @@ async fn b_05_deletes_are_counted_over_a_window_so_that_a_slow_leak_is_stopped_t
     world.run("t");
     assert_eq!(world.writes().await.deletes, 28);
 }
+
+fn guarded(guards: Json) -> Json {
+    let mut more = deleting();
+    more["guards"] = guards;
+    more
+}
+
+fn notices(report: &Json) -> String {
+    report["outcome"]["notices"].to_string()
+}
+
+#[tokio::test]
+async fn b_05_while_a_sentinel_is_missing_nothing_is_deleted_and_everything_else_goes_on() {
+    let world = World::new().await;
+    synced(&world).await;
+    world
+        .apply(&world.definition("t", "public.t", guarded(json!({"sentinels": [1, 222]}))))
+        .ok();
+    world
+        .sql("delete from t where id in (222, 5); update t set name = 'new' where id = 9; insert into t values (301, 'one')")
+        .await;
+    // No number of deletions that a person lets pass is an answer to it.
+    let report = world.run_with("t", &["--allow-deletes", "300"]);
+    assert_eq!(report["outcome"]["state"], "completed_with_errors", "{report:#}");
+    assert_eq!(report["outcome"]["counters"]["parked"], 2, "{report:#}");
+    let said = notices(&report);
+    assert!(
+        said.contains("sentinel 2 of 2 in `guards.sentinels` (id) is not in the table"),
+        "{report:#}"
+    );
+    assert!(!said.contains("222"), "no value: {report:#}");
+    let others = Writes {
+        creates: 1,
+        patches: 1,
+        deletes: 0,
+    };
+    assert_eq!(world.writes().await, others);
+    nothing_is_deleted(&world, &["completed_with_errors"]).await;
+    assert_eq!(world.writes().await, others);
+
+    // Whoever asks beforehand hears of it: a plan, a check, and an apply.
+    let plan = world.command(&["plan", "t", "-o", "json"]).json();
+    assert_eq!(
+        plan["outcome"]["prediction"]["hold"]["code"], "guard.sentinel",
+        "{plan:#}"
+    );
+    assert_eq!(
+        plan["outcome"]["prediction"]["deletes_held_back"], true,
+        "{plan:#}"
+    );
+    let check = world.command(&["plan", "t", "--check", "-o", "json"]).out();
+    assert!(check.contains("guard.sentinel"), "{check}");
+    let again = world.apply(&world.definition("t", "public.t", guarded(json!({"sentinels": [222, 1]}))));
+    assert!(again.ok().out().contains("guard.sentinel"));
+
+    // Taken out, it holds nothing back any more.
+    world
+        .apply(&world.definition("t", "public.t", guarded(json!({"sentinels": [1]}))))
+        .ok();
+    let report = world.run("t");
+    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+    assert_eq!(world.writes().await.deletes, 2);
+    world.assert_equal("t", ROWS - 1);
+}
+
+#[tokio::test]
+async fn b_05_a_sentinel_that_is_no_key_of_the_table_is_refused_when_it_is_applied() {
+    let world = World::new().await;
+    synced(&world).await;
+    for wrong in [json!(["first"]), json!([[1, 2]])] {
+        let applied = world.apply(&world.definition("t", "public.t", guarded(json!({ "sentinels": wrong }))));
+        assert_ne!(applied.code(), 0, "{}", applied.out());
+        assert!(
+            applied.err().contains("guard.sentinel_key") && applied.err().contains("sentinel 1 "),
+            "{}",
+            applied.err()
+        );
+    }
+    let exported = world.command(&["get", "definition", "t", "-o", "json"]).out();
+    assert!(!exported.contains("sentinels"), "{exported}");
+}
+
+/// A window of two hours around now or, `away`, one that lies hours from now; and the hour at which it ends.
+async fn window(world: &World, away: bool) -> (Json, String) {
+    let (from, to) = if away { (3, 5) } else { (-1, 1) };
+    let clock = |hours: i64| {
+        format!("select to_char(now() at time zone 'Asia/Kathmandu' + interval '{hours} hours', 'HH24:MI')")
+    };
+    let shown = async |hours| -> String {
+        sqlx::query_scalar(sqlx::AssertSqlSafe(clock(hours)))
+            .fetch_one(world.source_pool())
+            .await
+            .unwrap()
+    };
+    let end = shown(to).await;
+    let window = json!({"from": shown(from).await, "to": end, "timeZone": "Asia/Kathmandu"});
+    (json!({ "freeze": [window] }), end)
+}
+
+#[tokio::test]
+async fn b_05_in_a_freeze_window_nothing_is_deleted_or_marked_and_the_notice_says_when_it_ends() {
+    for policy in ["propagate", "archive"] {
+        let world = World::new().await;
+        synced(&world).await;
+        let (frozen, end) = window(&world, false).await;
+        let mut more = guarded(frozen);
+        more["onDelete"] = json!(policy);
+        world.apply(&world.definition("t", "public.t", more.clone())).ok();
+        world
+            .sql("delete from t where id in (4, 5); update t set name = 'new' where id = 9")
+            .await;
+        for args in [&["--allow-deletes", "2"][..], &[]] {
+            let report = world.run_with("t", args);
+            assert_eq!(report["outcome"]["state"], "completed_with_errors", "{report:#}");
+            assert_eq!(report["outcome"]["counters"]["parked"], 2, "{report:#}");
+            let said = notices(&report);
+            let until = format!("{end} (Asia/Kathmandu)");
+            assert!(
+                said.contains("freeze window") && said.contains(&until),
+                "{until}: {report:#}"
+            );
+        }
+        let others = Writes {
+            patches: 1,
+            ..Writes::NONE
+        };
+        assert_eq!(world.writes().await, others, "{policy}");
+        // Neither does a definition take its items with it.
+        let leave = [
+            "delete",
+            "definition",
+            "t",
+            "--items",
+            "delete",
+            "--allow-deletes",
+            "300",
+            "--yes",
+        ];
+        let leave = world.command(&leave);
+        assert!(leave.err().contains("guard.frozen"), "{}", leave.err());
+        assert_eq!(world.writes().await, others, "{policy}");
+
+        let (later, _) = window(&world, true).await;
+        more["guards"] = later;
+        world.apply(&world.definition("t", "public.t", more)).ok();
+        let report = world.run("t");
+        assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+        let done = match policy {
+            "propagate" => Writes { deletes: 2, ..others },
+            _ => Writes { patches: 3, ..others },
+        };
+        assert_eq!(world.writes().await, done, "{policy}");
+    }
+}

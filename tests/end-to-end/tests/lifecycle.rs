@@ -328,3 +328,94 @@ async fn items_are_archived_with_their_definition_and_taken_up_again_with_it() {
     assert_eq!((items.len(), archived(items)), (30, 0));
     world.assert_equal("t", 30);
 }
+
+/// A person brings everything in the list's recycle bin back.
+async fn person_restores(world: &World) -> usize {
+    let list = world.list_id("t").await;
+    let bin = world.sim_get(&format!("lists/{list}/recycle-bin")).await;
+    let items = bin["items"].as_array().unwrap().clone();
+    for item in &items {
+        let path = format!("lists/{list}/recycle-bin/{}/restore", item["id"]);
+        world.sim_send("POST", &path, &json!({})).await;
+    }
+    items.len()
+}
+
+/// Puts the list right; the report.
+async fn repaired(world: &World, more: &[&str], state: &str) -> Json {
+    world.reset_account().await;
+    let mut args = vec!["verify", "t", "--repair", "-o", "json"];
+    args.extend(more);
+    let report = world.command(&args).json();
+    assert_eq!(report["outcome"]["state"], state, "{more:?}: {report:#}");
+    report
+}
+
+#[tokio::test]
+async fn b_05_an_item_brought_back_without_its_row_follows_its_policy_under_the_guard() {
+    let world = World::new().await;
+    world.sql(&table(20)).await;
+    let asked = |policy: Json, count: u64| {
+        let guards = json!({"deletes": {"count": count, "share": 0.0, "window": "off"}});
+        let mut more = json!({"onDelete": "propagate", "guards": guards});
+        if !policy.is_null() {
+            more["onForeignRestore"] = policy;
+        }
+        more
+    };
+    applied(&world, asked(Json::Null, 10)).await;
+    completed(&world, &[]).await;
+    world.sql("delete from t where id in (3, 4, 5)").await;
+    assert_eq!(completed(&world, &[]).await, deletes(3));
+    assert_eq!(person_restores(&world).await, 3);
+
+    // Reported and left alone, as long as nobody says otherwise.
+    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.verify("t")["orphans"], 3);
+    let report = repaired(&world, &[], "completed_with_errors").await;
+    let said = report["outcome"]["notices"].to_string();
+    assert!(said.contains("brought back by a person"), "{report:#}");
+    assert_eq!(world.writes().await, Writes::NONE);
+
+    // Deleted again, as far as the guard lets it.
+    applied(&world, asked(json!("delete"), 2)).await;
+    let report = repaired(&world, &[], "completed_with_errors").await;
+    assert_eq!(world.writes().await, Writes::NONE, "{report:#}");
+    let said = report["outcome"]["notices"].to_string();
+    assert!(said.contains("verify t --repair --allow-deletes N"), "{report:#}");
+    assert_eq!(completed(&world, &[]).await, Writes::NONE, "a push does not look");
+    repaired(&world, &["--allow-deletes", "3"], "completed").await;
+    assert_eq!(world.writes().await, deletes(3));
+    world.assert_equal("t", 17);
+
+    // A missing sentinel is stronger than both.
+    assert_eq!(person_restores(&world).await, 3);
+    let mut doubted = asked(json!("delete"), 10);
+    doubted["guards"]["sentinels"] = json!([3]);
+    applied(&world, doubted).await;
+    repaired(&world, &["--allow-deletes", "3"], "completed_with_errors").await;
+    assert_eq!(world.writes().await, Writes::NONE);
+
+    // Kept in silence, and taken up again with its row.
+    applied(&world, asked(json!("keep"), 10)).await;
+    let report = repaired(&world, &[], "completed").await;
+    assert_eq!(report["outcome"]["notices"], json!([]), "{report:#}");
+    assert_eq!(world.writes().await, Writes::NONE);
+    assert_eq!(
+        world
+            .meta_count("select count(*) from ledger where state = 3")
+            .await,
+        3
+    );
+    let found = world.verify("t");
+    assert_eq!(
+        (&found["kept"], &found["orphans"]),
+        (&json!(3), &json!(0)),
+        "{found:#}"
+    );
+    world
+        .sql("insert into t values (3, 'row 3', '2026-01-01Z')")
+        .await;
+    assert_eq!(completed(&world, &[]).await.creates, 0);
+    assert_eq!(world.items("t").await.len(), 20);
+}

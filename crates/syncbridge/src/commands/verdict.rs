@@ -246,7 +246,9 @@ pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
         found.quarantined,
         found.ru,
     );
-    if found.deletes_held_back {
+    if let Some(hold) = &found.hold {
+        text.push_str(&format!("  deletes would be held back: {hold}\n"));
+    } else if found.deletes_held_back {
         text.push_str("  more rows are gone than the guard lets pass: deletes would be held back\n");
     }
     let rows = found.refusals.iter().map(|one| {
