@@ -10,6 +10,8 @@ use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
 
 /// Internal name of the hidden column that carries the sync key in managed lists.
 pub const SYNC_KEY_COLUMN: &str = "SyncBridgeKey";
+/// Internal name of the column that people know an item by.
+pub const TITLE_COLUMN: &str = "Title";
 /// Internal name of the column that marks archived items.
 pub const STATE_COLUMN: &str = "SyncBridgeState";
 /// What that column holds for an item whose row is gone.
@@ -115,7 +117,7 @@ impl Mapping {
     /// Index of the field on `Title`, if one is mapped there.
     #[must_use]
     pub fn title_field(&self) -> Option<usize> {
-        self.fields.iter().position(|field| field.target == "Title")
+        self.fields.iter().position(|field| field.target == TITLE_COLUMN)
     }
 }
 

@@ -146,6 +146,14 @@ pub enum Receipt {
 /// again at once, with a later deadline.
 pub const DEADLINE_PASSED: &str = "graph.deadline";
 
+/// Codes of a [`Refusal::Failed`] that is about the values of the write and may leave out which of them: the list
+/// would take the row without them.
+pub const VALUES_REFUSED: [&str; 3] = [
+    "graph.invalid_request",
+    "graph.general_exception",
+    "graph.unprocessable",
+];
+
 /// Why a write certainly did not happen.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Refusal {

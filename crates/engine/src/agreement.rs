@@ -177,6 +177,8 @@ impl<W: World> Session<'_, W> {
 
 pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option<String>) -> Settlement {
     let clears_dirty = match verdict {
+        // As long as parts of the row are to be sent it stays dirty.
+        Verdict::Applied(_) if attempt.work.part().is_some() => None,
         Verdict::Applied(_) | Verdict::Quarantined(_) => attempt.work.dirty,
         Verdict::Removed | Verdict::Released | Verdict::Armed => None,
     };

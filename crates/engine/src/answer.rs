@@ -10,6 +10,7 @@ use syncbridge_domain::row::Presence;
 
 use crate::agreement::{Witness, release, settlement};
 use crate::ports::{Settlement, Verdict};
+use crate::searching::blames_no_column;
 use crate::sending::MAX_SENDS;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Work};
@@ -19,6 +20,8 @@ pub(crate) enum Next {
     Settle(Settlement),
     /// Close the effect, decide anew.
     Again(Settlement, Box<Work>),
+    /// A part of the row arrived: record it, decide about the rest.
+    GoOn(Settlement, Box<Work>),
     Resend(Box<Attempt>),
     Inspect(Box<Attempt>),
     Stop(Settlement, Box<Work>, Failure),
@@ -37,7 +40,10 @@ impl<W: World> Session<'_, W> {
         match receipt {
             Receipt::Applied { item, request_id } => {
                 match self.applied(&attempt, item, Witness::Answer, request_id) {
-                    Some(settlement) => Next::Settle(settlement),
+                    Some(settlement) => match attempt.work.next_part() {
+                        Some(work) => Next::GoOn(settlement, Box::new(work)),
+                        None => Next::Settle(settlement),
+                    },
                     // It happened, but the answer does not say what the item is now.
                     None => in_doubt(attempt),
                 }
@@ -67,6 +73,8 @@ impl<W: World> Session<'_, W> {
                     settlement,
                     Box::new(Work {
                         target: Presence::None,
+                        // What of it arrived went with the item.
+                        search: None,
                         ..attempt.work
                     }),
                 )
@@ -91,6 +99,9 @@ impl<W: World> Session<'_, W> {
             }
             Refusal::NotSent(failure) if attempt.sends >= MAX_SENDS => stop(attempt, failure),
             Refusal::NotSent(_) => Next::Resend(Box::new(attempt)),
+            Refusal::Failed(failure) if blames_no_column(&failure) && !attempt.in_doubt => {
+                self.refused_unexplained(&attempt, failure)
+            }
             Refusal::Duplicate(failure) | Refusal::Failed(failure) => match failure.scope {
                 Scope::Row if attempt.in_doubt => Next::Leave(Box::new(attempt.work), None),
                 Scope::Row => Next::Settle(self.quarantined(&attempt, failure)),

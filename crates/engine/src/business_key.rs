@@ -350,6 +350,7 @@ impl<W: World> Session<'_, W> {
             dirty: None,
             why: WhyTag::FirstWrite,
             rounds: 0,
+            search: None,
         };
         self.stamp(work, &after)
     }

@@ -1,18 +1,21 @@
 //! From a decision to a write: which columns are sent, what they hold, and the effect that records it.
 
 use serde_json::Value as Json;
-use syncbridge_domain::agreed::{Agreed, source_hash};
+use syncbridge_domain::agreed::{Agreed, RowDigest, source_hash};
 use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::list_rules::ItemIdentity;
-use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, STATE_COLUMN, SYNC_KEY_COLUMN, TitleRule};
+use syncbridge_domain::mapping::{
+    ARCHIVED, FieldMapping, STATE_COLUMN, SYNC_KEY_COLUMN, TITLE_COLUMN, TitleRule,
+};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, TaggedWrite, Write};
 use syncbridge_domain::reconcile::{Decision, FieldDecision};
+use syncbridge_domain::row::Cell;
 
 use crate::session::{Session, World};
 use crate::work::{Attempt, Intent, Work};
@@ -27,25 +30,32 @@ impl<W: World> Session<'_, W> {
             Err(refusal) => return self.unconvertible(work, &refusal),
         };
         let mut fields = Fields::new();
-        for (field, value) in self.spec.mapping.fields.iter().zip(&values) {
-            // Nothing is what a new item holds anyway; leaving it out lets column defaults speak for it only
-            // where a column has one, and those are written explicitly.
-            if field.direction != Direction::Pull && (!value.is_blank() || has_default(field)) {
-                fields.insert(field.target.clone(), value.to_json());
-            }
-        }
-        if self.spec.mapping.title == TitleRule::Key {
-            fields.insert("Title".into(), Json::String(self.title(work)));
-        }
-        fields.insert(SYNC_KEY_COLUMN.into(), sync_key_of(work));
-        let agreed = Agreed {
-            digest: self.digest(&source.cells),
+        let mut agreed = Agreed {
+            digest: self.digest_of_write(work, &source.cells),
             fields: source
                 .cells
                 .iter()
                 .map(|cell| (source_hash(self.ports.hash_key, cell), None))
                 .collect(),
         };
+        let part = work.part();
+        for (at, (field, value)) in self.spec.mapping.fields.iter().zip(&values).enumerate() {
+            // Nothing is what a new item holds anyway; leaving it out lets column defaults speak for it only
+            // where a column has one, and those are written explicitly.
+            if field.direction == Direction::Pull || value.is_blank() && !has_default(field) {
+                continue;
+            }
+            if part.is_none_or(|part| part.contains(&at)) || self.frames(field) {
+                fields.insert(field.target.clone(), value.to_json());
+            } else {
+                // Both sides agree on nothing being there, so that the value is a change which is still to be sent.
+                agreed.fields[at].0 = source_hash(self.ports.hash_key, &None);
+            }
+        }
+        if self.spec.mapping.title == TitleRule::Key {
+            fields.insert(TITLE_COLUMN.into(), Json::String(self.title(work)));
+        }
+        fields.insert(SYNC_KEY_COLUMN.into(), sync_key_of(work));
         self.attempt(
             work,
             EffectKind::CreateItem,
@@ -93,7 +103,9 @@ impl<W: World> Session<'_, W> {
                 FieldDecision::ToTarget => after.fields[*at].0 == agreed.fields[*at].0,
                 _ => false,
             };
+            // What a row in parts overrides was recorded when it went out whole.
             if overrides_an_edit
+                && work.search.is_none()
                 && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
             {
                 overrides.push((*at, shown.clone()));
@@ -106,7 +118,7 @@ impl<W: World> Session<'_, W> {
             fields.insert(SYNC_KEY_COLUMN.into(), sync_key_of(work));
         }
         self.take_agreement(work, decision, &mut after);
-        after.digest = self.digest(&source.cells);
+        after.digest = self.digest_of_write(work, &source.cells);
         let expected = work.target.one().map_or(base.version, |item| item.version);
         let link = ItemLink {
             id: base.item.clone(),
@@ -123,6 +135,15 @@ impl<W: World> Session<'_, W> {
                 Intent::Write(attempt)
             }
             other => other,
+        }
+    }
+
+    /// The digest that a write leaves behind: of the whole row, or none while parts of it are still to be sent.
+    fn digest_of_write(&self, work: &Work, cells: &[Cell]) -> RowDigest {
+        if work.part().is_some() {
+            RowDigest::UNKNOWN
+        } else {
+            self.digest(cells)
         }
     }
 

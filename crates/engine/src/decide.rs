@@ -48,6 +48,11 @@ impl<W: World> Session<'_, W> {
             decision = reconcile(&row, &inputs);
         }
         let decision = self.approved(decision);
+        if let Some(failure) = self.search_on(&mut work, &decision) {
+            let cells = work.source.one().map(|row| row.cells.as_slice());
+            let entry = self.quarantine(&work.subject, cells, failure);
+            return Ok((work, Intent::Quarantine(Box::new(entry))));
+        }
         let intent = self.intent(&work, &agreed, &decision)?;
         Ok((work, intent))
     }
@@ -321,8 +326,10 @@ impl<W: World> Session<'_, W> {
         let mut send: Vec<usize> = (0..decision.fields.len())
             .filter(|at| decision.sends(*at))
             .collect();
-        if send.is_empty() {
-            send = self.fencing_fields(work, base);
+        match work.part() {
+            Some(part) => send.retain(|at| part.contains(at)),
+            None if send.is_empty() => send = self.fencing_fields(work, base),
+            None => {}
         }
         if !send.is_empty() || returns(work) || self.lacks_sync_key(work) {
             return Ok(self.patch(work, agreed, decision, &send));

@@ -110,6 +110,7 @@ impl<W: World> Session<'_, W> {
                 target: Presence::Unseen,
                 dirty: Some(row.sequence),
                 rounds: 0,
+                search: None,
             });
         Ok(works.collect())
     }

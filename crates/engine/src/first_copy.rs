@@ -77,6 +77,7 @@ impl<W: World> Session<'_, W> {
                 target: Presence::Unseen,
                 dirty: None,
                 rounds: 0,
+                search: None,
             })
             .collect();
         self.apply(works).await

@@ -33,7 +33,10 @@ impl<W: World> Session<'_, W> {
         for (attempt, finding) in attempts.into_iter().zip(findings) {
             match finding {
                 Finding::Applied(item) => match self.found_applied(&attempt, item) {
-                    Some(FoundApplied::Ours(settlement)) => settled.push(*settlement),
+                    Some(FoundApplied::Ours(settlement)) => {
+                        settled.push(*settlement);
+                        landed.extend(attempt.work.next_part());
+                    }
                     Some(FoundApplied::Earlier(settlements, work)) => {
                         settled.extend(settlements);
                         landed.push(*work);
@@ -82,6 +85,8 @@ impl<W: World> Session<'_, W> {
                         target,
                         rounds,
                         why: attempt.write.why,
+                        // Another item now than the one that parts of the row were sent to.
+                        search: None,
                         ..attempt.work
                     });
                 }
@@ -99,7 +104,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Works whose ledger row was just written, with that row.
-    async fn with_base_now(&self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
+    pub(crate) async fn with_base_now(&self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
         let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
         if ids.is_empty() {
             return Ok(works);

@@ -327,6 +327,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             dirty: None,
             why: WhyTag::FaultRetry,
             rounds: 0,
+            search: None,
         },
         effect: NewEffect {
             id: EffectId::from_uuid(effect.id.uuid()),

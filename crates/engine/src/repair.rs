@@ -244,5 +244,6 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         target: Presence::Unseen,
         dirty: None,
         rounds: 0,
+        search: None,
     }
 }

@@ -58,6 +58,7 @@ impl<W: World> Session<'_, W> {
                 dirty: None,
                 why: WhyTag::Change,
                 rounds: 0,
+                search: None,
             });
             self.apply(works.collect()).await?;
         }

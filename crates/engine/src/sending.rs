@@ -80,6 +80,7 @@ impl<W: World> Session<'_, W> {
         let mut resend = Vec::new();
         let mut inspect = Vec::new();
         let mut settled = Vec::new();
+        let mut arrived = Vec::new();
         let (ledger, fence, run) = (self.ports.ledger, self.fence(), self.spec.run);
         // One transaction at a time, and batches go on being sent meanwhile.
         let mut settling = Fuse::terminated();
@@ -115,6 +116,10 @@ impl<W: World> Session<'_, W> {
                         settled.push(settlement);
                         sent.again.push(*work);
                     }
+                    Next::GoOn(settlement, work) => {
+                        settled.push(settlement);
+                        arrived.push(*work);
+                    }
                     Next::Resend(attempt) => resend.push(*attempt),
                     Next::Inspect(attempt) => inspect.push(*attempt),
                     Next::Stop(settlement, work, failure) => {
@@ -134,6 +139,7 @@ impl<W: World> Session<'_, W> {
             settling.await?;
         }
         self.settle(settled).await?;
+        sent.again.extend(self.with_base_now(arrived).await?);
         Ok((resend, inspect))
     }
 

@@ -16,6 +16,7 @@ use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::business_key::{Ambiguous, StrangersOf};
 use crate::ports::{Control, Ledger, PortResult, Ports, Progress, Scratch, Source, Target};
+use crate::searching::SEARCHES;
 use crate::standstill::Standstill;
 
 /// All port types of a run under one name, so that a function needs one bound instead of six.
@@ -67,6 +68,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) unrepaired: u64,
     /// Rows of which several items show the key.
     pub(crate) ambiguous: Ambiguous,
+    /// For how many rows more a column is looked for that their refusal does not name.
+    pub(crate) searches_left: u32,
     /// Whether the list lets anything through.
     pub(crate) standstill: Standstill,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
@@ -94,6 +97,7 @@ impl<'a, W: World> Session<'a, W> {
             unrepaired: 0,
             ambiguous: Ambiguous::new(),
             strangers: None,
+            searches_left: SEARCHES,
             standstill: Standstill::default(),
         })
     }

@@ -8,6 +8,8 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
 
+use crate::column_search::ColumnSearch;
+
 /// What is known of one row so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
@@ -24,6 +26,8 @@ pub(crate) struct Work {
     pub(crate) why: WhyTag,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
+    /// Which column its list refuses, while that is looked for or once it is known.
+    pub(crate) search: Option<Box<ColumnSearch>>,
 }
 
 impl Work {

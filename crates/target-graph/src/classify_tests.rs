@@ -1,5 +1,7 @@
 use serde_json::{Value as Json, json};
 
+use syncbridge_domain::receipt::VALUES_REFUSED;
+
 use super::*;
 use crate::testing::{error, json_answer};
 
@@ -774,6 +776,12 @@ fn a_refusal_that_names_no_column_says_how_the_column_is_found() {
         &error("generalException", "General exception while processing"),
     );
     assert_eq!(found.failure.column, None);
+    // The engine looks for the column by this code, and by the others of such answers.
+    assert!(VALUES_REFUSED.contains(&found.failure.code.as_str()));
+    for (status, code) in [(400, "invalidRequest"), (422, "unprocessableEntity")] {
+        let found = of(Endpoint::CreateItem, status, &error(code, "Invalid request"));
+        assert!(VALUES_REFUSED.contains(&found.failure.code.as_str()), "{found:?}");
+    }
     assert!(
         found.failure.fix.contains("half of the columns"),
         "{}",

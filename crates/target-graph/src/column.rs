@@ -9,7 +9,7 @@ use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, NewChoices, Tar
 use syncbridge_domain::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 
 /// The built-in text column of every plain list.
-pub const TITLE: &str = "Title";
+pub const TITLE: &str = syncbridge_domain::mapping::TITLE_COLUMN;
 
 /// A column as it is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
