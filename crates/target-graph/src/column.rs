@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
 use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, NewChoices, TargetMode};
@@ -246,7 +245,7 @@ fn facet_json(facet: &Facet) -> (&'static str, Json) {
 }
 
 /// Only what is shown; five places are the most a column can be told.
-fn places(decimals: Option<u8>) -> &'static str {
+pub(crate) fn places(decimals: Option<u8>) -> &'static str {
     match decimals {
         Some(0) => "none",
         Some(1) => "one",
@@ -290,146 +289,6 @@ pub enum ColumnKind {
     RichText,
     /// A kind by its facet's name in the contract.
     Other(&'static str),
-}
-
-/// The members of [`ColumnAnswer`], as they are asked for.
-pub(crate) const SELECTED_COLUMN_PROPERTIES: &str = "id,name,displayName,hidden,indexed,enforceUniqueValues,\
-readOnly,defaultValue,text,number,choice,dateTime,boolean,currency,lookup,personOrGroup,calculated,geolocation";
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ColumnAnswer {
-    id: String,
-    name: String,
-    #[serde(default)]
-    display_name: String,
-    #[serde(default)]
-    hidden: bool,
-    #[serde(default)]
-    indexed: bool,
-    #[serde(default)]
-    enforce_unique_values: bool,
-    #[serde(default)]
-    read_only: bool,
-    default_value: Option<Json>,
-    text: Option<TextAnswer>,
-    number: Option<NumberAnswer>,
-    choice: Option<ChoiceAnswer>,
-    date_time: Option<DateTimeAnswer>,
-    boolean: Option<Json>,
-    currency: Option<Json>,
-    lookup: Option<Json>,
-    person_or_group: Option<Json>,
-    calculated: Option<Json>,
-    geolocation: Option<Json>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct TextAnswer {
-    #[serde(default)]
-    allow_multiple_lines: bool,
-    max_length: Option<u32>,
-    text_type: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NumberAnswer {
-    decimal_places: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ChoiceAnswer {
-    #[serde(default)]
-    choices: Vec<String>,
-    display_as: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DateTimeAnswer {
-    format: Option<String>,
-}
-
-impl From<ColumnAnswer> for ListColumn {
-    fn from(answer: ColumnAnswer) -> Self {
-        let kind = kind(&answer);
-        let ColumnAnswer {
-            id,
-            name,
-            display_name,
-            hidden,
-            indexed,
-            enforce_unique_values,
-            read_only,
-            default_value,
-            ..
-        } = answer;
-        Self {
-            id,
-            name,
-            display_name,
-            hidden,
-            indexed,
-            unique: enforce_unique_values,
-            read_only,
-            has_default: default_value.is_some_and(|default| !default.is_null()),
-            kind,
-        }
-    }
-}
-
-fn kind(answer: &ColumnAnswer) -> Option<ColumnKind> {
-    let known = |facet| Some(ColumnKind::Known(facet));
-    if let Some(text) = &answer.text {
-        if text.text_type.as_deref() == Some("richText") {
-            return Some(ColumnKind::RichText);
-        }
-        return if text.allow_multiple_lines {
-            known(Facet::MultiLine)
-        } else {
-            known(Facet::Text {
-                max_length: text.max_length.unwrap_or(SINGLE_LINE_MAX),
-            })
-        };
-    }
-    if let Some(number) = &answer.number {
-        let decimals = (0..=5).find(|n| Some(places(Some(*n))) == number.decimal_places.as_deref());
-        return known(Facet::Number { decimals });
-    }
-    if let Some(choice) = &answer.choice {
-        if choice.display_as.as_deref() == Some("checkBoxes") {
-            return known(Facet::MultiChoice {
-                choices: choice.choices.clone(),
-            });
-        }
-        return known(Facet::Choice {
-            choices: choice.choices.clone(),
-        });
-    }
-    if let Some(date) = &answer.date_time {
-        return known(if date.format.as_deref() == Some("dateOnly") {
-            Facet::DateOnly
-        } else {
-            Facet::DateTime
-        });
-    }
-    let others = [
-        (answer.currency.is_some(), "currency"),
-        (answer.lookup.is_some(), "lookup"),
-        (answer.person_or_group.is_some(), "personOrGroup"),
-        (answer.calculated.is_some(), "calculated"),
-        (answer.geolocation.is_some(), "geolocation"),
-    ];
-    if answer.boolean.is_some() {
-        return known(Facet::Boolean);
-    }
-    others
-        .iter()
-        .find(|(is, _)| *is)
-        .map(|(_, name)| ColumnKind::Other(name))
 }
 
 /// How an existing column falls short of the wanted one.

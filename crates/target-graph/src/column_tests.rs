@@ -1,4 +1,5 @@
 use super::*;
+use crate::column_answer::ColumnAnswer;
 
 fn wanted(facet: Facet) -> DesiredColumn {
     DesiredColumn {

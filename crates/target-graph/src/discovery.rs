@@ -9,7 +9,7 @@ use url::Url;
 use crate::classify::Endpoint;
 use crate::client::GraphClient;
 use crate::codes;
-use crate::column::{ColumnAnswer, ListColumn, SELECTED_COLUMN_PROPERTIES};
+use crate::column::ListColumn;
 use crate::request::{Call, segment, with_query};
 use crate::transport::Transport;
 
@@ -282,12 +282,7 @@ impl<T: Transport> GraphClient<T> {
     /// # Errors
     /// [`codes::LIST_NOT_FOUND`], [`codes::FORBIDDEN`] and whatever keeps Graph from answering.
     pub async fn columns(&self, site: &str, list: &str) -> Result<Vec<ListColumn>, Failure> {
-        let path = format!("/sites/{}/lists/{}/columns", segment(site), segment(list));
-        // Hidden columns are listed only where `hidden` is among the properties asked for.
-        let path = with_query(&path, &[("$select", SELECTED_COLUMN_PROPERTIES)]);
-        let found: Vec<ColumnAnswer> = self
-            .all_pages(path, "/sites/{site}/lists/{list}/columns", Endpoint::List)
-            .await?;
+        let found = self.column_answers(site, list).await?;
         Ok(found.into_iter().map(ListColumn::from).collect())
     }
 

@@ -18,6 +18,7 @@ mod client;
 pub mod cloud;
 pub mod codes;
 pub mod column;
+mod column_answer;
 mod credentials;
 pub mod discovery;
 pub mod egress;
