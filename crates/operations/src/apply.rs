@@ -120,6 +120,9 @@ impl Operations {
         };
         let mut side = ListSide::of(spec, &table, facts)?;
         let zone = SiteZone::settle(spec, learnt.as_deref(), &mut side.mapping);
+        if let Some(refusal) = zone.never_known() {
+            return Err(definition::about_list(refusal, spec).into());
+        }
         definition::source_spec(spec, &table)?;
         list_side::refuse_second_owner(shelf, name, spec)?;
         let wish = side.wish(spec, &table, known.map(|list| list.list));
