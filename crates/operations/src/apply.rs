@@ -120,6 +120,9 @@ impl Operations {
         };
         let mut side = ListSide::of(spec, &table, facts)?;
         let zone = SiteZone::settle(spec, learnt.as_deref(), &mut side.mapping);
+        if let Some(refusal) = zone.never_known() {
+            return Err(definition::about_list(refusal, spec).into());
+        }
         let place = definition::source_spec(spec, &table)?;
         let missing = self
             .missing_sentinel(spec, &source, &place, &side.mapping)

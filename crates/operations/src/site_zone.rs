@@ -1,10 +1,12 @@
 //! The time zone of the site: given by the definition, learnt from the list, or still to be learnt.
 //!
 //! Only definitions with a date column need it. Until it is known a mapping carries UTC in its place, which is good
-//! for counting rows and for nothing else: a push learns it first, a verification is refused.
+//! for counting rows and for nothing else: a push learns it first, a verification is refused. Learning writes a
+//! probe, which only a list of ours is given: for a list that people own the definition has to say it.
 
 use chrono_tz::Tz;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::list_rules::TargetMode;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_manifest::SyncDefinitionSpec;
 
@@ -17,6 +19,11 @@ pub(crate) enum SiteZone {
     Known(Tz),
     /// Needed for this column first.
     ToLearn {
+        /// Column of the source.
+        column: String,
+    },
+    /// Needed for this column, and nobody but the definition can tell it.
+    Missing {
         /// Column of the source.
         column: String,
     },
@@ -35,6 +42,7 @@ impl SiteZone {
                 mapping.time_zone = zone;
                 Self::Known(zone)
             }
+            None if spec.target.mode == TargetMode::BringYourOwn => Self::Missing { column },
             None => Self::ToLearn { column },
         }
     }
@@ -48,24 +56,38 @@ impl SiteZone {
     pub(crate) fn name(&self) -> Option<String> {
         match self {
             Self::Known(zone) => Some(zone.name().to_owned()),
-            Self::NotNeeded | Self::ToLearn { .. } => None,
+            Self::NotNeeded | Self::ToLearn { .. } | Self::Missing { .. } => None,
         }
     }
 
     /// Why days cannot be compared or written, if so.
     pub(crate) fn refusal(&self) -> Option<Failure> {
-        let Self::ToLearn { column } = self else {
-            return None;
+        let (column, fix) = match self {
+            Self::NotNeeded | Self::Known(_) => return None,
+            Self::ToLearn { column } => (
+                column,
+                "run the definition once, which finds it out, or give `target.timeZone`, or map the column to text",
+            ),
+            Self::Missing { column } => (
+                column,
+                "give `target.timeZone`, since a list of your own is not written to find it out, or map the column \
+                 to text",
+            ),
         };
         Some(
             Failure::new(
                 Scope::List,
                 "site.time_zone_unknown",
                 "a list keeps a date as the midnight of its site, and the site's time zone is not known yet",
-                "run the definition once, which finds it out, or give `target.timeZone`, or map the column to text",
+                fix,
             )
             .column(column),
         )
+    }
+
+    /// Why no run of such a definition could ever begin, if so.
+    pub(crate) fn never_known(&self) -> Option<Failure> {
+        self.refusal().filter(|_| matches!(self, Self::Missing { .. }))
     }
 
     /// What a plan says that was made without it.

@@ -12,6 +12,7 @@
 
 pub mod at_rest;
 pub mod proxy;
+pub mod runs;
 
 use std::path::PathBuf;
 use std::process::{Output, Stdio};

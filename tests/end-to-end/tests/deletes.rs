@@ -1,6 +1,6 @@
 //! Rows that go and come back: delete policies, and the guard in front of them.
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use syncbridge_end_to_end::{World, Writes};
 
 fn table(rows: u32) -> String {
@@ -10,30 +10,16 @@ fn table(rows: u32) -> String {
     )
 }
 
-/// Runs a definition, fails unless it ends in this state, and answers what it wrote.
-async fn written(world: &World, name: &str, more: &[&str], state: &str) -> (Writes, Json) {
-    world.reset_account().await;
-    let report = world.run_with(name, more);
-    assert_eq!(report["outcome"]["state"], state, "{name} {more:?}: {report:#}");
-    (world.writes().await, report)
-}
-
-async fn completed(world: &World, name: &str, more: &[&str]) -> Writes {
-    written(world, name, more, "completed").await.0
-}
-
 #[tokio::test]
 async fn the_policy_keep_leaves_the_item_and_goes_on_with_it_when_the_row_comes_back() {
     let world = World::new().await;
     world.sql(&table(20)).await;
-    world
-        .apply(&world.definition("t", "public.t", json!({"onDelete": "keep"})))
-        .ok();
-    completed(&world, "t", &[]).await;
+    world.applied(json!({"onDelete": "keep"}));
+    world.completed(&[]).await;
     let before = world.item_where("t", "Title", &json!("row 5")).await;
     world.sql("delete from t where id in (5, 6)").await;
     for _ in 0..2 {
-        assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
+        assert_eq!(world.completed(&[]).await, Writes::NONE);
         assert_eq!(world.spent().await.1, 0);
     }
     let found = world.verify("t");
@@ -45,8 +31,8 @@ async fn the_policy_keep_leaves_the_item_and_goes_on_with_it_when_the_row_comes_
     world
         .sql("insert into t values (5, 'row 5', '2026-01-01Z'), (6, 'back', '2026-01-01Z')")
         .await;
-    completed(&world, "t", &[]).await;
-    assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
+    world.completed(&[]).await;
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     let after = world.item_where("t", "Title", &json!("row 5")).await;
     assert_eq!(after["guid"], before["guid"]);
     assert_eq!(world.items("t").await.len(), 20);
@@ -63,27 +49,27 @@ async fn the_policy_propagate_deletes_the_item_and_only_it() {
         .apply(&world.definition("scanned", "public.t", json!({"onDelete": "propagate"})))
         .ok();
     for name in ["marked", "scanned"] {
-        completed(&world, name, &[]).await;
+        world.completed_of(name, &[]).await;
     }
     world.sql("delete from t where id in (1, 10)").await;
     assert_eq!(
-        completed(&world, "scanned", &[]).await,
+        world.completed_of("scanned", &[]).await,
         Writes {
             deletes: 2,
             ..Writes::NONE
         }
     );
     // A watermark shows no absence; the sweep finds it.
-    assert_eq!(completed(&world, "marked", &[]).await, Writes::NONE);
+    assert_eq!(world.completed_of("marked", &[]).await, Writes::NONE);
     assert_eq!(
-        completed(&world, "marked", &["--full"]).await,
+        world.completed_of("marked", &["--full"]).await,
         Writes {
             deletes: 2,
             ..Writes::NONE
         }
     );
     for name in ["marked", "scanned"] {
-        assert_eq!(completed(&world, name, &["--full"]).await, Writes::NONE);
+        assert_eq!(world.completed_of(name, &["--full"]).await, Writes::NONE);
         world.assert_equal(name, 18);
     }
 }
@@ -98,19 +84,23 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
         .apply(&world.definition("scanned", "public.t", json!({"onDelete": "propagate"})))
         .ok();
     for name in ["marked", "scanned"] {
-        completed(&world, name, &[]).await;
+        world.completed_of(name, &[]).await;
     }
     // Between two runs: nothing was lost, and the list never hears of it.
     world
         .sql("delete from t where id = 3; insert into t values (3, 'row 3', '2026-01-01Z')")
         .await;
     for name in ["marked", "scanned"] {
-        assert_eq!(completed(&world, name, &["--full"]).await, Writes::NONE, "{name}");
+        assert_eq!(
+            world.completed_of(name, &["--full"]).await,
+            Writes::NONE,
+            "{name}"
+        );
     }
     for round in 0..3 {
         world.sql("delete from t where id in (3, 4)").await;
         for name in ["marked", "scanned"] {
-            let gone = completed(&world, name, &["--full"]).await;
+            let gone = world.completed_of(name, &["--full"]).await;
             assert_eq!(
                 gone,
                 Writes {
@@ -127,7 +117,7 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
             ))
             .await;
         for name in ["marked", "scanned"] {
-            let back = completed(&world, name, &[]).await;
+            let back = world.completed_of(name, &[]).await;
             assert_eq!(
                 back,
                 Writes {
@@ -137,7 +127,7 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
                 "{name} {round}"
             );
             assert_eq!(
-                completed(&world, name, &["--full"]).await,
+                world.completed_of(name, &["--full"]).await,
                 Writes::NONE,
                 "{name} {round}"
             );
@@ -150,13 +140,11 @@ async fn a_row_deleted_and_inserted_again_has_one_item_however_often() {
 async fn a_truncated_table_deletes_nothing_until_a_person_lets_it() {
     let world = World::new().await;
     world.sql(&table(300)).await;
-    world
-        .apply(&world.definition("t", "public.t", json!({"onDelete": "propagate"})))
-        .ok();
-    completed(&world, "t", &[]).await;
+    world.applied(json!({"onDelete": "propagate"}));
+    world.completed(&[]).await;
     world.sql("truncate t").await;
     for _ in 0..2 {
-        let (nothing, report) = written(&world, "t", &[], "completed_with_errors").await;
+        let (nothing, report) = world.ended("t", &[], "completed_with_errors").await;
         assert_eq!(nothing, Writes::NONE);
         assert_eq!(world.spent().await.1, 0);
         let notices = report["outcome"]["notices"].to_string();
@@ -167,43 +155,43 @@ async fn a_truncated_table_deletes_nothing_until_a_person_lets_it() {
         assert_eq!(report["outcome"]["counters"]["parked"], 300, "{report:#}");
     }
     // Less than what is gone is no leave for any of it.
-    let (nothing, _) = written(&world, "t", &["--allow-deletes", "299"], "completed_with_errors").await;
+    let (nothing, _) = world
+        .ended("t", &["--allow-deletes", "299"], "completed_with_errors")
+        .await;
     assert_eq!(nothing, Writes::NONE);
     assert_eq!(
-        completed(&world, "t", &["--allow-deletes", "300"]).await,
+        world.completed(&["--allow-deletes", "300"]).await,
         Writes {
             deletes: 300,
             ..Writes::NONE
         }
     );
     world.assert_equal("t", 0);
-    assert_eq!(completed(&world, "t", &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
 }
 
 #[tokio::test]
 async fn rows_that_are_back_before_anybody_let_them_go_leave_no_trace() {
     let world = World::new().await;
     world.sql(&table(300)).await;
-    world
-        .apply(&world.definition("t", "public.t", json!({"onDelete": "propagate"})))
-        .ok();
-    completed(&world, "t", &[]).await;
+    world.applied(json!({"onDelete": "propagate"}));
+    world.completed(&[]).await;
     world
         .sql("create table rescue as select * from t; truncate t")
         .await;
-    let (nothing, _) = written(&world, "t", &[], "completed_with_errors").await;
+    let (nothing, _) = world.ended("t", &[], "completed_with_errors").await;
     assert_eq!(nothing, Writes::NONE);
     world.sql("insert into t select * from rescue").await;
-    let (nothing, report) = written(&world, "t", &[], "completed").await;
+    let (nothing, report) = world.ended("t", &[], "completed").await;
     assert_eq!(nothing, Writes::NONE, "{report:#}");
     assert_eq!(report["outcome"]["notices"], json!([]), "{report:#}");
 
     // The same with a few that stay away: the guard judges those that are gone now.
     world.sql("truncate t").await;
-    written(&world, "t", &[], "completed_with_errors").await;
+    world.ended("t", &[], "completed_with_errors").await;
     world.sql("insert into t select * from rescue where id > 5").await;
     assert_eq!(
-        completed(&world, "t", &[]).await,
+        world.completed(&[]).await,
         Writes {
             deletes: 5,
             ..Writes::NONE
@@ -224,12 +212,12 @@ async fn deletes_up_to_the_allowance_pass_and_one_more_holds_all_of_them() {
             json!({"onDelete": "propagate", "guards": guards}),
         ))
         .ok();
-    completed(&world, "t", &[]).await;
+    world.completed(&[]).await;
     world
         .sql("delete from t where id <= 10; update t set name = 'new' where id = 50")
         .await;
     assert_eq!(
-        completed(&world, "t", &[]).await,
+        world.completed(&[]).await,
         Writes {
             deletes: 10,
             patches: 1,
@@ -240,7 +228,7 @@ async fn deletes_up_to_the_allowance_pass_and_one_more_holds_all_of_them() {
     world
         .sql("delete from t where id <= 21; update t set name = 'newer' where id = 50")
         .await;
-    let (others, _) = written(&world, "t", &[], "completed_with_errors").await;
+    let (others, _) = world.ended("t", &[], "completed_with_errors").await;
     assert_eq!(
         others,
         Writes {
@@ -253,7 +241,7 @@ async fn deletes_up_to_the_allowance_pass_and_one_more_holds_all_of_them() {
         .sql("insert into t values (11, 'row 11', '2026-01-01Z')")
         .await;
     assert_eq!(
-        completed(&world, "t", &[]).await,
+        world.completed(&[]).await,
         Writes {
             deletes: 10,
             ..Writes::NONE

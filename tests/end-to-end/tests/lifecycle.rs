@@ -10,18 +10,6 @@ fn table(rows: u32) -> String {
     )
 }
 
-/// Runs the definition, fails unless it completes, and answers what it wrote.
-async fn completed(world: &World, more: &[&str]) -> Writes {
-    world.reset_account().await;
-    let report = world.run_with("t", more);
-    assert_eq!(report["outcome"]["state"], "completed", "{more:?}: {report:#}");
-    world.writes().await
-}
-
-async fn applied(world: &World, more: Json) {
-    world.apply(&world.definition("t", "public.t", more)).ok();
-}
-
 fn patches(patches: u64) -> Writes {
     Writes {
         patches,
@@ -48,22 +36,18 @@ async fn a_watermark_definition_finds_deletes_by_itself_once_a_comparison_is_due
     let world = World::new().await;
     world.sql(&table(50)).await;
     let source = json!({"feed": "watermark", "watermark": "changed", "sweep": {"every": "1h"}});
-    applied(&world, json!({"onDelete": "propagate", "source": source})).await;
-    assert_eq!(completed(&world, &[]).await, creates(50));
+    world.applied(json!({"onDelete": "propagate", "source": source}));
+    assert_eq!(world.completed(&[]).await, creates(50));
     world.sql("delete from t where id in (7, 8)").await;
-    assert_eq!(completed(&world, &[]).await, Writes::NONE, "not due yet");
+    assert_eq!(world.completed(&[]).await, Writes::NONE, "not due yet");
 
     let age = "update sweeps set completed_at = completed_at - interval '61 minutes'";
     sqlx::query(age).execute(world.meta_pool()).await.unwrap();
-    assert_eq!(completed(&world, &[]).await, deletes(2));
+    assert_eq!(world.completed(&[]).await, deletes(2));
     let fresh = "select count(*) from sweeps where completed_at > now() - interval '1 minute'";
     assert_eq!(world.meta_count(fresh).await, 1);
     world.sql("delete from t where id = 9").await;
-    assert_eq!(
-        completed(&world, &[]).await,
-        Writes::NONE,
-        "compared a moment ago"
-    );
+    assert_eq!(world.completed(&[]).await, Writes::NONE, "compared a moment ago");
     let listed = world.command(&["list", "definitions", "-o", "json"]).json();
     assert!(listed[0]["status"]["last_sweep"].is_string(), "{listed:#}");
 }
@@ -73,17 +57,17 @@ async fn a_comparison_that_breaks_off_is_due_again() {
     let world = World::with_private_source().await;
     world.sql(&table(300)).await;
     let source = json!({"feed": "watermark", "watermark": "changed", "sweep": {"every": "1h"}});
-    applied(&world, json!({"onDelete": "propagate", "source": source})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "propagate", "source": source}));
+    world.completed(&[]).await;
     let slow = json!({"onDelete": "propagate", "source": source, "limits": {"pageRows": 1}});
-    applied(&world, slow).await;
+    world.applied(slow);
     world.sql("delete from t where id = 7").await;
     let age = "update sweeps set completed_at = completed_at - interval '61 minutes'";
     sqlx::query(age).execute(world.meta_pool()).await.unwrap();
     world.reset_account().await;
     crate::guards::broken_off(&world).await;
     assert_eq!(world.writes().await, Writes::NONE);
-    assert_eq!(completed(&world, &[]).await, deletes(1));
+    assert_eq!(world.completed(&[]).await, deletes(1));
 }
 
 #[tokio::test]
@@ -92,28 +76,28 @@ async fn a_definition_that_never_compares_is_allowed_and_warned_of() {
     world.sql(&table(5)).await;
     let source = json!({"feed": "watermark", "watermark": "changed", "sweep": {"every": "off"}});
     let more = json!({"onDelete": "propagate", "source": source});
-    let ran = world.apply(&world.definition("t", "public.t", more)).ok();
+    let ran = world.applied(more);
     assert!(
         ran.err().contains("warning: ") && ran.err().contains("run t --full"),
         "{}",
         ran.err()
     );
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     sqlx::query("delete from sweeps")
         .execute(world.meta_pool())
         .await
         .unwrap();
     world.sql("delete from t where id = 1").await;
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
-    assert_eq!(completed(&world, &["--full"]).await, deletes(1));
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, deletes(1));
 }
 
 #[tokio::test]
 async fn the_policy_archive_marks_the_item_and_takes_the_mark_away_when_the_row_is_back() {
     let world = World::new().await;
     world.sql(&table(20)).await;
-    applied(&world, json!({"onDelete": "archive"})).await;
-    assert_eq!(completed(&world, &[]).await, creates(20));
+    world.applied(json!({"onDelete": "archive"}));
+    assert_eq!(world.completed(&[]).await, creates(20));
     let before = world.item_where("t", "Title", &json!("row 5")).await;
     assert!(
         before["fields"].get("SyncBridgeState").is_none_or(Json::is_null),
@@ -121,19 +105,19 @@ async fn the_policy_archive_marks_the_item_and_takes_the_mark_away_when_the_row_
     );
 
     world.sql("delete from t where id in (5, 6)").await;
-    assert_eq!(completed(&world, &[]).await, patches(2));
+    assert_eq!(world.completed(&[]).await, patches(2));
     let marked = world.item_where("t", "Title", &json!("row 5")).await;
     assert_eq!(marked["fields"]["SyncBridgeState"], "archived");
     assert_eq!(marked["guid"], before["guid"]);
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(world.verify("t")["kept"], 2);
 
     // One comes back as it was, the other one changed: one write each, to the same items.
     world
         .sql("insert into t values (5, 'row 5', '2026-01-01Z'), (6, 'back', '2026-01-01Z')")
         .await;
-    assert_eq!(completed(&world, &[]).await, patches(2));
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, patches(2));
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     let items = world.items("t").await;
     assert_eq!(items.len(), 20);
     let states = items
@@ -147,8 +131,8 @@ async fn the_policy_archive_marks_the_item_and_takes_the_mark_away_when_the_row_
 async fn a_table_that_reads_as_empty_archives_nothing_unasked() {
     let world = World::new().await;
     world.sql(&table(300)).await;
-    applied(&world, json!({"onDelete": "archive"})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "archive"}));
+    world.completed(&[]).await;
     world
         .sql("create table rescue as select * from t; truncate t")
         .await;
@@ -157,19 +141,19 @@ async fn a_table_that_reads_as_empty_archives_nothing_unasked() {
     assert_eq!(report["outcome"]["state"], "completed_with_errors", "{report:#}");
     assert_eq!(world.writes().await, Writes::NONE);
     world.sql("insert into t select * from rescue").await;
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
 }
 
 #[tokio::test]
 async fn an_edit_under_an_archive_mark_does_not_stop_it_and_is_not_lost() {
     let world = World::new().await;
     world.sql(&table(10)).await;
-    applied(&world, json!({"onDelete": "archive"})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "archive"}));
+    world.completed(&[]).await;
     let theirs = world.item_where("t", "Title", &json!("row 3")).await;
     world.person_edits("t", &theirs, &json!({"Title": "mine"})).await;
     world.sql("delete from t where id = 3").await;
-    assert_eq!(completed(&world, &[]).await, patches(1));
+    assert_eq!(world.completed(&[]).await, patches(1));
     let marked = world.item_where("t", "Title", &json!("mine")).await;
     assert_eq!(marked["fields"]["SyncBridgeState"], "archived");
 }
@@ -178,12 +162,12 @@ async fn an_edit_under_an_archive_mark_does_not_stop_it_and_is_not_lost() {
 async fn a_definition_that_begins_to_archive_later_gets_its_column_then() {
     let world = World::new().await;
     world.sql(&table(10)).await;
-    applied(&world, json!({"onDelete": "keep"})).await;
-    completed(&world, &[]).await;
-    applied(&world, json!({"onDelete": "archive"})).await;
+    world.applied(json!({"onDelete": "keep"}));
+    world.completed(&[]).await;
+    world.applied(json!({"onDelete": "archive"}));
     world.sql("delete from t where id = 3").await;
-    completed(&world, &[]).await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
+    world.completed(&[]).await;
     let marked = world.item_where("t", "Title", &json!("row 3")).await;
     assert_eq!(marked["fields"]["SyncBridgeState"], "archived");
 }
@@ -192,16 +176,16 @@ async fn a_definition_that_begins_to_archive_later_gets_its_column_then() {
 async fn an_archive_is_written_once_and_never_changed_or_deleted() {
     let world = World::new().await;
     world.sql(&table(20)).await;
-    applied(&world, json!({"onDelete": "propagate", "mode": "archive_only"})).await;
-    assert_eq!(completed(&world, &[]).await, creates(20));
+    world.applied(json!({"onDelete": "propagate", "mode": "archive_only"}));
+    assert_eq!(world.completed(&[]).await, creates(20));
     world
         .sql(
             "update t set name = 'rewritten' where id = 1; delete from t where id = 2;
               insert into t values (21, 'row 21', now())",
         )
         .await;
-    assert_eq!(completed(&world, &[]).await, creates(1));
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, creates(1));
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     let titles: Vec<Json> = world
         .items("t")
         .await
@@ -217,12 +201,12 @@ async fn an_archive_is_written_once_and_never_changed_or_deleted() {
 async fn a_tombstone_goes_once_every_feed_is_past_it_and_its_item_cannot_come_back() {
     let world = World::new().await;
     world.sql(&table(20)).await;
-    applied(&world, json!({"onDelete": "propagate"})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "propagate"}));
+    world.completed(&[]).await;
     world.sql("delete from t where id in (1, 2)").await;
-    assert_eq!(completed(&world, &[]).await, deletes(2));
+    assert_eq!(world.completed(&[]).await, deletes(2));
     let tombstones = "select count(*) from ledger where state = 2";
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     assert_eq!(
         world.meta_count(tombstones).await,
         2,
@@ -233,7 +217,7 @@ async fn a_tombstone_goes_once_every_feed_is_past_it_and_its_item_cannot_come_ba
     sqlx::query(age).execute(world.meta_pool()).await.unwrap();
     // Something moves the log on, so that the next comparison is certainly later than the deletes.
     world.sql("update t set name = name").await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     assert_eq!(world.meta_count(tombstones).await, 1);
 }
 
@@ -242,11 +226,11 @@ async fn the_cursor_can_be_seen_and_reset_and_a_reset_costs_nothing() {
     let world = World::new().await;
     world.sql(&table(30)).await;
     let source = json!({"feed": "watermark", "watermark": "changed"});
-    applied(&world, json!({"source": source})).await;
+    world.applied(json!({"source": source}));
     let show = |world: &World| world.command(&["cursor", "show", "t", "-o", "json"]).json();
     assert_eq!(show(&world)["phase"], "first_copy");
-    completed(&world, &[]).await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
+    world.completed(&[]).await;
     let steady = show(&world);
     assert_eq!(steady["phase"], "steady");
     assert!(
@@ -255,7 +239,7 @@ async fn the_cursor_can_be_seen_and_reset_and_a_reset_costs_nothing() {
     );
     world.command(&["cursor", "reset", "t"]).ok();
     assert_eq!(show(&world)["phase"], "first_copy");
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(world.spent().await.1, 0);
     assert_eq!(world.command(&["cursor", "show", "nobody"]).code(), 1);
 }
@@ -264,8 +248,8 @@ async fn the_cursor_can_be_seen_and_reset_and_a_reset_costs_nothing() {
 async fn items_go_with_their_definition_only_under_the_guard_and_come_back_with_it() {
     let world = World::new().await;
     world.sql(&table(30)).await;
-    applied(&world, json!({})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({}));
+    world.completed(&[]).await;
     world.reset_account().await;
     let delete = |more: &[&str]| {
         let mut args = vec!["delete", "definition", "t", "--items", "delete"];
@@ -293,8 +277,8 @@ async fn items_go_with_their_definition_only_under_the_guard_and_come_back_with_
     assert_eq!(world.items("t").await.len(), 0);
     assert_eq!(world.command(&["get", "definition", "t"]).code(), 1);
 
-    applied(&world, json!({})).await;
-    assert_eq!(completed(&world, &[]).await, creates(30));
+    world.applied(json!({}));
+    assert_eq!(world.completed(&[]).await, creates(30));
     world.assert_equal("t", 30);
 }
 
@@ -302,8 +286,8 @@ async fn items_go_with_their_definition_only_under_the_guard_and_come_back_with_
 async fn items_are_archived_with_their_definition_and_taken_up_again_with_it() {
     let world = World::new().await;
     world.sql(&table(30)).await;
-    applied(&world, json!({})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({}));
+    world.completed(&[]).await;
     let args = [
         "delete",
         "definition",
@@ -322,8 +306,8 @@ async fn items_are_archived_with_their_definition_and_taken_up_again_with_it() {
             .count()
     };
     assert_eq!(archived(world.items("t").await), 30);
-    applied(&world, json!({})).await;
-    assert_eq!(completed(&world, &[]).await, patches(30));
+    world.applied(json!({}));
+    assert_eq!(world.completed(&[]).await, patches(30));
     let items = world.items("t").await;
     assert_eq!((items.len(), archived(items)), (30, 0));
     world.assert_equal("t", 30);

@@ -27,6 +27,7 @@ mod preflight;
 mod quarantine;
 mod reanchor;
 mod refusals;
+mod repair;
 mod secrets;
 mod sign_in;
 mod site_zone;

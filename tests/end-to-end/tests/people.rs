@@ -6,19 +6,12 @@ use syncbridge_end_to_end::{World, Writes};
 const TABLE: &str = "create table t (id int primary key, code text, price numeric(10,2), note text);
     insert into t select n, 'code ' || n, n, 'note ' || n from generate_series(1, 20) n;";
 
-async fn completed(world: &World, more: &[&str]) -> Writes {
-    world.reset_account().await;
-    let report = world.run_with("t", more);
-    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
-    world.writes().await
-}
-
 /// A world with the table in its list.
 async fn pushed(more: Json) -> World {
     let world = World::new().await;
     world.sql(TABLE).await;
-    world.apply(&world.definition("t", "public.t", more)).ok();
-    completed(&world, &[]).await;
+    world.applied(more);
+    world.completed(&[]).await;
     world
 }
 
@@ -46,13 +39,13 @@ async fn an_edit_in_a_pushed_field_stands_until_the_source_changes_it_and_is_kep
         .person_edits("t", &theirs, &json!({"Price": 999.5, "Title": "for the board"}))
         .await;
     // Nobody changed the row: nothing is sent, nothing is asked.
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     assert_eq!(world.spent().await.1, 0);
     assert_eq!(item(&world, "code 7").await["fields"]["Price"], 999.5);
 
     world.sql("update t set price = 8.25 where id = 7").await;
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes {
             patches: 1,
             ..Writes::NONE
@@ -75,7 +68,7 @@ async fn an_edit_in_a_pushed_field_stands_until_the_source_changes_it_and_is_kep
     // Agreed again: another change is no conflict.
     world.sql("update t set price = 9 where id = 7").await;
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes {
             patches: 1,
             ..Writes::NONE
@@ -93,7 +86,7 @@ async fn an_edit_beside_the_changed_field_is_restored_with_that_write_or_kept_as
         world.person_edits("t", &theirs, &json!({"Note": "theirs"})).await;
         world.sql("update t set price = 8.25 where id = 7").await;
         assert_eq!(
-            completed(&world, &[]).await,
+            world.completed(&[]).await,
             Writes {
                 patches: 1,
                 ..Writes::NONE
@@ -110,7 +103,7 @@ async fn an_edit_beside_the_changed_field_is_restored_with_that_write_or_kept_as
             Vec::new()
         };
         assert_eq!(recorded, expected, "{policy}");
-        assert_eq!(completed(&world, &["--full"]).await, Writes::NONE, "{policy}");
+        assert_eq!(world.completed(&["--full"]).await, Writes::NONE, "{policy}");
     }
 }
 
@@ -139,7 +132,7 @@ async fn columns_and_items_of_other_people_stay_as_they_are() {
         .sql("update t set price = price + 1 where id < 10; delete from t where id = 20")
         .await;
     assert_eq!(
-        completed(&world, &["--full"]).await,
+        world.completed(&["--full"]).await,
         Writes {
             creates: 0,
             patches: 9,
@@ -160,12 +153,12 @@ async fn an_item_that_a_person_deleted_comes_back_with_the_rows_next_change_and_
     let world = pushed(json!({"onDelete": "propagate"})).await;
     let theirs = item(&world, "code 7").await;
     world.person_deletes("t", &theirs).await;
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     assert_eq!(world.items("t").await.len(), 19);
 
     world.sql("update t set price = 8.25 where id = 7").await;
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes {
             creates: 1,
             ..Writes::NONE
@@ -174,16 +167,16 @@ async fn an_item_that_a_person_deleted_comes_back_with_the_rows_next_change_and_
     let now = item(&world, "code 7").await;
     assert_ne!(now["guid"], theirs["guid"]);
     assert_eq!(now["fields"]["Price"], 8.25);
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     world.assert_equal("t", 20);
 
     // A row that goes after its item went needs no write, and comes back as a new item.
     world.person_deletes("t", &now).await;
     world.sql("delete from t where id = 7").await;
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     world.sql("insert into t values (7, 'code 7', 1, 'again')").await;
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes {
             creates: 1,
             ..Writes::NONE

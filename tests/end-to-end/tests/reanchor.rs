@@ -26,17 +26,6 @@ fn by_watermark() -> Json {
     json!({"source": {"feed": "watermark", "watermark": "changed"}})
 }
 
-async fn completed(world: &World, more: &[&str]) -> Writes {
-    world.reset_account().await;
-    let report = world.run_with("t", more);
-    assert_eq!(report["outcome"]["state"], "completed", "{more:?}: {report:#}");
-    world.writes().await
-}
-
-async fn applied(world: &World, more: Json) {
-    world.apply(&world.definition("t", "public.t", more)).ok();
-}
-
 async fn meta(world: &World, statement: &'static str) {
     sqlx::raw_sql(statement).execute(world.meta_pool()).await.unwrap();
 }
@@ -49,7 +38,7 @@ const DROP_LEDGER: &str =
 /// Nothing may be written, and the list is read at two units a page (plus its columns) instead of row by row.
 async fn silently(world: &World, rows: i64, what: &str) {
     let began = std::time::Instant::now();
-    let writes = completed(world, &[]).await;
+    let writes = world.completed(&[]).await;
     let spent = world.spent().await.1;
     println!(
         "{what}: {rows} rows, {spent} RU, {:.2} s",
@@ -58,7 +47,7 @@ async fn silently(world: &World, rows: i64, what: &str) {
     assert_eq!(writes, Writes::NONE, "{what}");
     let pages = u64::try_from(rows).unwrap().div_ceil(2_000);
     assert!(spent <= 2 * pages + 4, "{what}: {spent} RU for {pages} pages");
-    assert_eq!(completed(world, &[]).await, Writes::NONE, "{what}, once more");
+    assert_eq!(world.completed(&[]).await, Writes::NONE, "{what}, once more");
     assert_eq!(world.spent().await.1, 0, "{what}: agreed for good");
 }
 
@@ -72,9 +61,9 @@ async fn b_06_a_lost_ledger_of_lossy_fields_is_taken_over_without_a_write() {
     let world = World::new().await;
     let rows = drill_rows();
     world.sql(&lossy(rows.unsigned_abs())).await;
-    applied(&world, by_watermark()).await;
+    world.applied(by_watermark());
     let began = std::time::Instant::now();
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     println!("first load: {rows} rows, {:.2} s", began.elapsed().as_secs_f64());
     meta(&world, DROP_LEDGER).await;
     silently(&world, rows, "ledger dropped").await;
@@ -89,18 +78,18 @@ async fn b_06_a_definition_made_anew_goes_on_with_its_items_with_or_without_its_
     let world = World::new().await;
     world.sql(&lossy(500)).await;
     for feed in [json!({}), by_watermark()] {
-        applied(&world, feed.clone()).await;
+        world.applied(feed.clone());
         world.run("t");
         world.command(&["delete", "definition", "t"]).ok();
         assert_eq!(world.command(&["get", "definition", "t"]).code(), 1);
-        applied(&world, feed.clone()).await;
-        assert_eq!(completed(&world, &[]).await, Writes::NONE);
+        world.applied(feed.clone());
+        assert_eq!(world.completed(&[]).await, Writes::NONE);
         assert_eq!(world.spent().await.1, 0, "the ledger was kept");
         world
             .command(&["delete", "definition", "t", "--ledger", "drop", "--yes"])
             .ok();
         assert_eq!(world.meta_count("select count(*) from ledger").await, 0);
-        applied(&world, feed).await;
+        world.applied(feed);
         world.reset_account().await;
         let report = world.run("t");
         assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
@@ -117,8 +106,8 @@ async fn b_06_a_definition_made_anew_goes_on_with_its_items_with_or_without_its_
 async fn b_06_rows_that_differ_are_listed_and_counted_and_written_only_with_approval() {
     let world = World::new().await;
     world.sql(&lossy(300)).await;
-    applied(&world, json!({})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({}));
+    world.completed(&[]).await;
     meta(&world, DROP_LEDGER).await;
     // Two edits in the list, three changes in the table, one new row, and one that is gone.
     for code in ["code 10", "code 11"] {
@@ -155,8 +144,8 @@ async fn b_06_rows_that_differ_are_listed_and_counted_and_written_only_with_appr
         patches: 5,
         ..Writes::NONE
     };
-    assert_eq!(completed(&world, &["--approve"]).await, approved);
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--approve"]).await, approved);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     let found = world.verify("t");
     assert_eq!(
         (&found["equal"], &found["duplicates"]),
@@ -171,8 +160,8 @@ async fn b_06_rows_that_differ_are_listed_and_counted_and_written_only_with_appr
 async fn b_06_an_older_meta_store_makes_nothing_twice_and_loses_nothing() {
     let world = World::new().await;
     world.sql(&lossy(200)).await;
-    applied(&world, json!({"onDelete": "propagate"})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "propagate"}));
+    world.completed(&[]).await;
     const TABLES: [&str; 6] = [
         "ledger",
         "item_links",
@@ -193,7 +182,7 @@ async fn b_06_an_older_meta_store_makes_nothing_twice_and_loses_nothing() {
         .sql("insert into t (id, padded, changed) select n, 'late ' || n, now() from generate_series(201, 220) n;
               update t set price = 77 where id <= 10; delete from t where id between 100 and 104")
         .await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     for table in TABLES {
         let back = format!("delete from {table}; insert into {table} select * from old_{table}");
         sqlx::raw_sql(sqlx::AssertSqlSafe(back))
@@ -202,11 +191,11 @@ async fn b_06_an_older_meta_store_makes_nothing_twice_and_loses_nothing() {
             .unwrap();
     }
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes::NONE,
         "everything is in the list already"
     );
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(world.items("t").await.len(), 215);
     world.assert_equal("t", 215);
 }
@@ -217,10 +206,10 @@ async fn b_06_a_changed_mapping_is_a_plan_for_the_fields_it_concerns_and_nothing
     world.sql(&lossy(300)).await;
     let mut more = by_watermark();
     more["exclude"] = json!(["note"]);
-    applied(&world, more).await;
-    completed(&world, &[]).await;
+    world.applied(more);
+    world.completed(&[]).await;
     // A column more: the list has nothing in it yet, so that rows whose note is empty agree at once.
-    applied(&world, by_watermark()).await;
+    world.applied(by_watermark());
     world.reset_account().await;
     let report = world.run("t");
     assert_eq!(report["outcome"]["state"], "completed_with_errors", "{report:#}");
@@ -232,8 +221,8 @@ async fn b_06_a_changed_mapping_is_a_plan_for_the_fields_it_concerns_and_nothing
             .await,
         waiting
     );
-    assert_eq!(completed(&world, &["--approve"]).await.patches, waiting as u64);
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--approve"]).await.patches, waiting as u64);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(world.spent().await.1, 0);
     world.assert_equal("t", 300);
     // A column less, and the order of the others turned round: no value changes, nothing is written.
@@ -243,7 +232,7 @@ async fn b_06_a_changed_mapping_is_a_plan_for_the_fields_it_concerns_and_nothing
         .collect();
     let mut fewer = by_watermark();
     fewer["fields"] = json!(fields);
-    applied(&world, fewer).await;
+    world.applied(fewer);
     silently(&world, 300, "mapping cut down").await;
 }
 
@@ -251,8 +240,8 @@ async fn b_06_a_changed_mapping_is_a_plan_for_the_fields_it_concerns_and_nothing
 async fn b_06_another_hash_key_makes_nothing_twice() {
     let world = World::new().await;
     world.sql(&lossy(100)).await;
-    applied(&world, json!({"onDelete": "propagate"})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({"onDelete": "propagate"}));
+    world.completed(&[]).await;
     // A second key beside the first changes nothing for what began under the first.
     meta(
         &world,
@@ -260,7 +249,7 @@ async fn b_06_another_hash_key_makes_nothing_twice() {
          select workspace_id, 2, sealed, created_by from hash_keys",
     )
     .await;
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     // The key is lost and another one is made for another definition: this one stops before it writes.
     meta(&world, "delete from hash_keys").await;
     world
@@ -301,8 +290,8 @@ async fn b_06_another_hash_key_makes_nothing_twice() {
 async fn b_06_rows_that_moved_on_after_a_restored_meta_store_are_written_only_with_approval() {
     let world = World::new().await;
     world.sql(&lossy(100)).await;
-    applied(&world, json!({})).await;
-    completed(&world, &[]).await;
+    world.applied(json!({}));
+    world.completed(&[]).await;
     const TABLES: [&str; 4] = ["ledger", "item_links", "cursors", "dirty"];
     let meta = async |sql: String| {
         sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
@@ -314,7 +303,7 @@ async fn b_06_rows_that_moved_on_after_a_restored_meta_store_are_written_only_wi
         meta(format!("create table old_{table} as select * from {table}")).await;
     }
     world.sql("update t set price = 77 where id <= 10").await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     for table in TABLES {
         meta(format!(
             "delete from {table}; insert into {table} select * from old_{table}"
@@ -337,7 +326,7 @@ async fn b_06_rows_that_moved_on_after_a_restored_meta_store_are_written_only_wi
             .await,
         5
     );
-    assert_eq!(completed(&world, &["--approve"]).await.patches, 5);
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--approve"]).await.patches, 5);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     world.assert_equal("t", 100);
 }

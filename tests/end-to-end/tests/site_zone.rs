@@ -169,3 +169,57 @@ async fn a_list_that_takes_no_probe_is_refused_with_both_remedies_and_nothing_st
     assert_eq!(report["provisioned"]["time_zone"], "Europe/Paris", "{report:#}");
     world.assert_equal("t", 51);
 }
+
+#[tokio::test]
+async fn a_list_of_peoples_own_is_not_probed_but_refused_with_both_remedies_until_the_zone_is_given() {
+    let world = world_in("Asia/Kolkata").await;
+    let own = json!([{"name": "Nr", "number": {"decimalPlaces": "none"}, "indexed": true, "enforceUniqueValues": true}, {"name": "Label", "text": {"allowMultipleLines": true}},
+                     {"name": "Day", "dateTime": {"format": "dateOnly"}}]);
+    world
+        .sim_send(
+            "POST",
+            "lists",
+            &json!({"site": "Company", "displayName": "t", "columns": own}),
+        )
+        .await;
+    let columns = world.sim_get("lists/t/columns").await;
+    let in_it = |zone: Json| {
+        let fields = json!([{"column": "id", "name": "Nr"}, {"column": "name", "name": "Label"},
+                            {"column": "day", "name": "Day"}]);
+        let mut target = json!({"mode": "bring_your_own"});
+        target["timeZone"] = zone;
+        let text = world.definition("t", "public.t", json!({"target": target, "fields": fields}));
+        let mut json: Json = serde_json::from_str(&text).expect("JSON");
+        if json["spec"]["target"]["timeZone"].is_null() {
+            json["spec"]["target"]
+                .as_object_mut()
+                .expect("a target")
+                .remove("timeZone");
+        }
+        json.to_string()
+    };
+    world.reset_account().await;
+    let refused = world.apply(&in_it(Json::Null));
+    assert_eq!(refused.code(), 1, "{}", refused.out());
+    for said in [
+        "site.time_zone_unknown",
+        "target.timeZone",
+        "map the column to text",
+        "`day`",
+    ] {
+        assert!(refused.err().contains(said), "{said}: {}", refused.err());
+    }
+    assert_eq!(world.items("t").await.len(), 0, "no probe either");
+    assert_eq!(world.writes().await, Writes::NONE);
+    assert_eq!(world.sim_get("lists/t/columns").await, columns);
+    // Given, it is used, and nothing is learnt.
+    world.apply(&in_it(json!("Asia/Kolkata"))).ok();
+    let report = world.run("t");
+    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+    world.assert_equal("t", 51);
+    let item = world.item_where("t", "Nr", &json!(10)).await;
+    assert_eq!(
+        item["fields"]["Day"], "1918-04-14T18:30:00Z",
+        "midnight in Kolkata: {item:#}"
+    );
+}

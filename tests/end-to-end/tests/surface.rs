@@ -8,18 +8,11 @@ const TABLE: &str = "create type stand as enum ('idea', 'done');
     create table t (id int primary key, code text, price numeric(10,2), note text, stand stand);
     insert into t select n, 'code ' || n, n, 'note ' || n, 'idea' from generate_series(1, 20) n;";
 
-async fn completed(world: &World, more: &[&str]) -> Writes {
-    world.reset_account().await;
-    let report = world.run_with("t", more);
-    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
-    world.writes().await
-}
-
 async fn pushed(more: Json) -> World {
     let world = World::new().await;
     world.sql(TABLE).await;
-    world.apply(&world.definition("t", "public.t", more)).ok();
-    completed(&world, &[]).await;
+    world.applied(more);
+    world.completed(&[]).await;
     world
 }
 
@@ -74,25 +67,25 @@ async fn b_14_columns_values_and_attachments_of_people_survive_everything_push_d
     // Changes met by a 412 each, a whole comparison, a new column, a longer choice, a feed begun anew, a list that
     // is made to fit again.
     world.sql("update t set price = price + 1").await;
-    assert_eq!(completed(&world, &[]).await.patches, 20);
+    assert_eq!(world.completed(&[]).await.patches, 20);
     assert_eq!(of_people(&world).await, before);
     world
         .sql("alter type stand add value 'paused'; alter table t add column place text")
         .await;
     world.sql("update t set stand = 'paused', place = 'here'").await;
-    completed(&world, &["--full", "--approve"]).await;
-    completed(&world, &["--reset-cursor"]).await;
+    world.completed(&["--full", "--approve"]).await;
+    world.completed(&["--reset-cursor"]).await;
     sqlx::query("update definitions set list_facts = '{}'")
         .execute(world.meta_pool())
         .await
         .expect("the meta-store answers");
-    completed(&world, &["--full"]).await;
+    world.completed(&["--full"]).await;
     world.verify("t");
     assert_eq!(of_people(&world).await, before);
     world
         .sql("insert into t values (21, 'code 21', 1, 'n', 'idea'); delete from t where id = 20")
         .await;
-    completed(&world, &[]).await;
+    world.completed(&[]).await;
     let (columns, items) = of_people(&world).await;
     assert_eq!(columns, before.0);
     let kept: Vec<&Json> = before
@@ -116,7 +109,7 @@ async fn b_14_an_edit_of_a_push_only_field_follows_the_policy_whenever_push_noti
         let theirs = item(&world, "code 7").await;
         world.person_edits("t", &theirs, &json!({"Note": "theirs"})).await;
         // A whole comparison of the table does not look at items that nothing changed for.
-        assert_eq!(completed(&world, &["--full"]).await, Writes::NONE, "{policy}");
+        assert_eq!(world.completed(&["--full"]).await, Writes::NONE, "{policy}");
         assert_eq!(item(&world, "code 7").await["fields"]["Note"], "theirs");
         // A verification does, and writes nothing.
         let found = world.verify("t");
@@ -127,7 +120,7 @@ async fn b_14_an_edit_of_a_push_only_field_follows_the_policy_whenever_push_noti
         // The next write of the item meets it (412), and settles it as the policy says.
         world.sql("update t set price = 8.25 where id = 7").await;
         assert_eq!(
-            completed(&world, &[]).await,
+            world.completed(&[]).await,
             Writes {
                 patches: 1,
                 ..Writes::NONE
@@ -142,10 +135,10 @@ async fn b_14_an_edit_of_a_push_only_field_follows_the_policy_whenever_push_noti
             kept_on_record,
             "{policy}: an edit that is overridden is kept"
         );
-        assert_eq!(completed(&world, &["--full"]).await, Writes::NONE, "{policy}");
+        assert_eq!(world.completed(&["--full"]).await, Writes::NONE, "{policy}");
         // The owner's own change of the field ends it in every case.
         world.sql("update t set note = 'owner' where id = 7").await;
-        assert_eq!(completed(&world, &[]).await.patches, 1, "{policy}");
+        assert_eq!(world.completed(&[]).await.patches, 1, "{policy}");
         assert_eq!(
             item(&world, "code 7").await["fields"]["Note"],
             "owner",

@@ -8,13 +8,6 @@ const TABLE: &str = "create type stand as enum ('idea', 'done');
     comment on column t.price is 'What it costs, without tax';
     insert into t select n, 'code ' || n, n, 'idea', true from generate_series(1, 20) n;";
 
-async fn completed(world: &World, more: &[&str]) -> Writes {
-    world.reset_account().await;
-    let report = world.run_with("t", more);
-    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
-    world.writes().await
-}
-
 /// Every request since the last reset that could have changed something, by kind.
 async fn changing_requests(world: &World) -> Vec<String> {
     let ru = world.sim_get("ru").await;
@@ -70,7 +63,7 @@ async fn b_02_provisioning_checking_applying_and_running_again_changes_nothing_a
     world.sql(TABLE).await;
     let definition = world.definition("t", "public.t", dressed());
     world.apply(&definition).ok();
-    assert_eq!(completed(&world, &[]).await.creates, 20);
+    assert_eq!(world.completed(&[]).await.creates, 20);
     let made = columns(&world, "t").await;
     assert_eq!(named(&made, "Price")["description"], "What it costs, without tax");
     assert_eq!(named(&made, "Code")["indexed"], true);
@@ -86,7 +79,7 @@ async fn b_02_provisioning_checking_applying_and_running_again_changes_nothing_a
     }
     assert_eq!(changing_requests(&world).await, Vec::<String>::new());
     for more in [&[][..], &["--full"][..]] {
-        assert_eq!(completed(&world, more).await, Writes::NONE);
+        assert_eq!(world.completed(more).await, Writes::NONE);
         assert_eq!(world.spent().await.1, 0, "a run that finds nothing asks nothing");
     }
     // Made to fit once more, as if it were not known to: looks, and writes nothing.
@@ -94,9 +87,9 @@ async fn b_02_provisioning_checking_applying_and_running_again_changes_nothing_a
         .execute(world.meta_pool())
         .await
         .expect("the meta-store answers");
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(changing_requests(&world).await, Vec::<String>::new());
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     assert_eq!(world.spent().await.1, 0);
     assert_eq!(columns(&world, "t").await, made);
     assert_eq!(world.items("t").await, items);
@@ -110,8 +103,8 @@ async fn a_null_is_written_where_the_column_has_a_default() {
     world
         .sql("update t set stand = null, live = null where id = 7")
         .await;
-    world.apply(&world.definition("t", "public.t", dressed())).ok();
-    completed(&world, &[]).await;
+    world.applied(dressed());
+    world.completed(&[]).await;
     let item = world.item_where("t", "Code", &json!("code 7")).await;
     assert_eq!(item["fields"].get("Stand"), None, "{item:#}");
     world.assert_equal("t", 20);
@@ -135,7 +128,7 @@ async fn columns_that_people_made_serve_by_the_names_they_show() {
     let definition = world.definition("t", "public.t", dressed());
     world.apply(&definition).ok();
     assert_eq!(columns(&world, "t").await, before, "apply writes nothing");
-    assert_eq!(completed(&world, &[]).await.creates, 20);
+    assert_eq!(world.completed(&[]).await.creates, 20);
     let after = columns(&world, "t").await;
     assert_eq!(named(&after, "p0"), named(&before, "p0"));
     assert_eq!(named(&after, "Remark"), named(&before, "Remark"));
@@ -155,7 +148,7 @@ async fn columns_that_people_made_serve_by_the_names_they_show() {
         .as_array_mut()
         .expect("fields")
         .push(json!({"column": "note"}));
-    world.apply(&world.definition("t", "public.t", more)).ok();
+    world.applied(more);
     world.run_with("t", &["--approve"]);
     let now = columns(&world, "t").await;
     assert_eq!(now.len(), after.len() + 1, "{now:#?}");
@@ -200,11 +193,11 @@ async fn a_column_of_that_name_and_another_kind_is_refused_with_both_names() {
 async fn an_index_is_added_later_and_too_many_are_refused_before_anything_is_written() {
     let world = World::new().await;
     world.sql(TABLE).await;
-    world.apply(&world.definition("t", "public.t", json!({}))).ok();
-    completed(&world, &[]).await;
+    world.applied(json!({}));
+    world.completed(&[]).await;
     assert_eq!(named(&columns(&world, "t").await, "Code")["indexed"], false);
-    world.apply(&world.definition("t", "public.t", dressed())).ok();
-    assert_eq!(completed(&world, &[]).await, Writes::NONE);
+    world.applied(dressed());
+    assert_eq!(world.completed(&[]).await, Writes::NONE);
     let now = columns(&world, "t").await;
     assert_eq!(named(&now, "Code")["indexed"], true);
     assert_eq!(named(&now, "Price")["description"], "What it costs, without tax");
@@ -238,8 +231,8 @@ async fn an_index_is_added_later_and_too_many_are_refused_before_anything_is_wri
 async fn a_new_enum_label_grows_the_column_before_its_row_is_written_and_keeps_what_people_added() {
     let world = World::new().await;
     world.sql(TABLE).await;
-    world.apply(&world.definition("t", "public.t", dressed())).ok();
-    completed(&world, &[]).await;
+    world.applied(dressed());
+    world.completed(&[]).await;
     world
         .sim_send(
             "PATCH",
@@ -250,7 +243,7 @@ async fn a_new_enum_label_grows_the_column_before_its_row_is_written_and_keeps_w
     world.sql("alter type stand add value 'paused'").await;
     world.sql("update t set stand = 'paused' where id = 7").await;
     assert_eq!(
-        completed(&world, &[]).await,
+        world.completed(&[]).await,
         Writes {
             patches: 1,
             ..Writes::NONE
@@ -269,8 +262,8 @@ async fn fixed_choices_stay_as_they_are_and_the_row_says_so() {
     let world = World::new().await;
     world.sql(TABLE).await;
     let fixed = json!({"fields": [{"column": "code"}, {"column": "stand", "newChoices": "fixed"}]});
-    world.apply(&world.definition("t", "public.t", fixed)).ok();
-    completed(&world, &[]).await;
+    world.applied(fixed);
+    world.completed(&[]).await;
     let before = columns(&world, "t").await;
     world.sql("alter type stand add value 'paused'").await;
     world

@@ -2,6 +2,7 @@
 //! second time for it.
 
 use serde_json::{Value as Json, json};
+use syncbridge_devstack::testing::private_postgres;
 use syncbridge_end_to_end::{World, Writes, until};
 
 const TABLE: &str = "create table t (id int primary key, code text, price numeric(10,2), note text);
@@ -9,9 +10,8 @@ const TABLE: &str = "create table t (id int primary key, code text, price numeri
 
 async fn pushed(world: &World, more: Json) {
     world.sql(TABLE).await;
-    world.apply(&world.definition("t", "public.t", more)).ok();
-    let report = world.run("t");
-    assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+    world.applied(more);
+    world.completed(&[]).await;
 }
 
 /// What the list really holds in these columns, by row.
@@ -229,6 +229,64 @@ async fn b_12_a_column_deleted_while_a_run_is_under_way_takes_no_other_value_and
     );
 }
 
+/// An answer to a change of one cell leaves out what is hidden. Nothing was written there, so nothing is learnt of
+/// it, and least of all that it is empty.
+#[tokio::test]
+async fn b_12_what_the_answer_to_another_cells_change_leaves_out_is_no_edit_of_a_person() {
+    let world = World::with(|options| options.latency_ms = 20).await;
+    pushed(
+        &world,
+        json!({"onDelete": "propagate", "onForeignEdit": "restore"}),
+    )
+    .await;
+    world
+        .sql("insert into t select n, 'code ' || n, n, 'note ' || n from generate_series(21, 200) n")
+        .await;
+    world.completed(&[]).await;
+    world.applied(json!({"onDelete": "propagate", "onForeignEdit": "restore",
+                         "limits": {"batchWrites": 5, "batchesInFlight": 1}}));
+    world.reset_account().await;
+    world.sql("update t set note = 'n' || id").await;
+    let mut child = world.start("slow", &["run", "t", "-o", "json"]);
+    until("some items are changed", async || {
+        world.writes().await.patches >= 20
+    })
+    .await;
+    world
+        .sim_send("PATCH", "lists/t/columns/Price", &json!({"hidden": true}))
+        .await;
+    assert!(
+        child.try_wait().expect("a child of ours").is_none(),
+        "too late: the run was over"
+    );
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    ended.expect("it ends").expect("it ends");
+    assert_eq!(world.writes().await.patches, 200);
+    // A column of their own makes each item newer than we know, so that each is looked at before the next write.
+    let list = world.list_id("t").await;
+    world
+        .graph_post(
+            &format!("/sites/contoso.sharepoint.com:/sites/Company:/lists/{list}/columns"),
+            &json!({"name": "Remark", "text": {}}),
+        )
+        .await;
+    for item in world.items("t").await {
+        world.person_edits("t", &item, &json!({"Remark": "seen"})).await;
+    }
+    world.sql("update t set note = 'm' || id").await;
+    let once = Writes {
+        patches: 200,
+        ..Writes::NONE
+    };
+    assert_eq!(world.completed(&[]).await, once);
+    assert_eq!(
+        world.meta_count("select count(*) from conflicts").await,
+        0,
+        "nobody edited anything of ours"
+    );
+    world.assert_equal("t", 200);
+}
+
 #[tokio::test]
 async fn b_12_row_security_on_the_source_stops_the_run_before_anything_is_thought_gone() {
     let world = World::with_private_source().await;
@@ -239,15 +297,7 @@ async fn b_12_row_security_on_the_source_stops_the_run_before_anything_is_though
               alter table t enable row level security; create policy few on t using (id < 3)",
         )
         .await;
-    let url = reqwest_url(&world.source.url());
-    let instance = json!({"apiVersion": "syncbridge/v1", "kind": "Instance", "metadata": {"name": "primary"},
-        "spec": {"database": "company", "host": url.0, "port": url.1, "dbname": url.2, "user": "reader",
-                 "password": {"value": "reader-password-1"}, "tls": {"mode": "disable"}}});
-    let file = world.folder.path().join("reader.yaml");
-    std::fs::write(&file, instance.to_string()).expect("a file");
-    world
-        .command(&["apply", "-f", file.to_str().expect("a path")])
-        .ok();
+    read_as_reader(&world);
     let before = world.items("t").await;
     world.reset_account().await;
     let ran = world.command(&["run", "t", "--full", "--allow-deletes", "20", "-o", "json"]);
@@ -260,6 +310,76 @@ async fn b_12_row_security_on_the_source_stops_the_run_before_anything_is_though
     );
     assert_eq!(world.writes().await, Writes::NONE);
     assert_eq!(world.items("t").await, before);
+}
+
+/// The table is read by a role of its own from here on.
+fn read_as_reader(world: &World) {
+    let url = reqwest_url(&world.source.url());
+    let instance = json!({"apiVersion": "syncbridge/v1", "kind": "Instance", "metadata": {"name": "primary"},
+        "spec": {"database": "company", "host": url.0, "port": url.1, "dbname": url.2, "user": "reader",
+                 "password": {"value": "reader-password-1"}, "tls": {"mode": "disable"}}});
+    let file = world.folder.path().join("reader.yaml");
+    std::fs::write(&file, instance.to_string()).expect("a file");
+    world
+        .command(&["apply", "-f", file.to_str().expect("a path")])
+        .ok();
+}
+
+/// Here the policy comes when everything was checked and planned already: only the sessions know of it.
+#[tokio::test]
+async fn b_12_row_security_that_is_switched_on_while_a_run_is_under_way_stops_it_and_nothing_is_deleted() {
+    let server = private_postgres(|_| {}).await;
+    let world = World::on(&server, "policies", |options| options.latency_ms = 20).await;
+    pushed(&world, json!({"onDelete": "propagate"})).await;
+    world
+        .sql(
+            "insert into t select n, 'code ' || n, n, 'note ' || n from generate_series(21, 200) n;
+              create role reader login password 'reader-password-1'; grant select on t to reader",
+        )
+        .await;
+    world.completed(&[]).await;
+    world.applied(json!({"onDelete": "propagate",
+                         "limits": {"pageRows": 20, "batchWrites": 5, "batchesInFlight": 1}}));
+    read_as_reader(&world);
+    world.reset_account().await;
+    world.sql("update t set note = 'n' || id").await;
+    let mut child = world.start(
+        "slow",
+        &["run", "t", "--full", "--allow-deletes", "200", "-o", "json"],
+    );
+    until("some items are changed", async || {
+        world.writes().await.patches >= 20
+    })
+    .await;
+    world
+        .sql("alter table t enable row level security; create policy few on t using (id < 3)")
+        .await;
+    assert!(
+        child.try_wait().expect("a child of ours").is_none(),
+        "too late: the run was over"
+    );
+    let ended = tokio::task::spawn_blocking(move || child.wait()).await;
+    let ended = ended.expect("it ends").expect("it ends");
+    let said = ["slow.out", "slow.err"]
+        .map(|name| std::fs::read_to_string(world.folder.path().join(name)).expect("its output"))
+        .concat();
+    assert!(!ended.success() && said.contains("source.row_security"), "{said}");
+    let writes = world.writes().await;
+    assert_eq!((writes.creates, writes.deletes), (0, 0));
+    assert!(writes.patches < 200, "the policy came too late");
+    assert_eq!(world.items("t").await.len(), 200);
+    assert_eq!(
+        world
+            .meta_count("select count(*) from ledger where state <> 1")
+            .await,
+        0,
+        "no row is thought gone"
+    );
+    // With all rows in sight it goes on as if nothing had been.
+    world.sql("alter table t disable row level security").await;
+    let writes = world.completed(&["--full", "--allow-deletes", "200"]).await;
+    assert_eq!((writes.creates, writes.deletes), (0, 0));
+    world.assert_equal("t", 200);
 }
 
 /// Host, port and database of a URL.
