@@ -17,12 +17,14 @@ const TABLES: &str = "
         short varchar(3), n numeric(4,1), small smallint, day date, \"from\" int DEFAULT 0, till int DEFAULT 0,
         must text NOT NULL DEFAULT 'x', twice int GENERATED ALWAYS AS (size * 2) STORED,
         CONSTRAINT in_order CHECK (\"from\" <= till), EXCLUDE USING btree (small WITH =));
+    ALTER TABLE t ADD doc jsonb;
     CREATE UNIQUE INDEX only_one ON t (lower(code)) WHERE code LIKE 'L%';
     CREATE TABLE strict (k int PRIMARY KEY, name text, must text NOT NULL);
     INSERT INTO t (k, code, parent, size, small) VALUES (1, 'a', 1, 1, 1), (2, 'b', 1, 1, 2)";
 
 const COLUMNS: &[&str] = &[
     "k", "code", "parent", "size", "grade", "short", "n", "small", "day", "from", "till", "must", "twice",
+    "doc",
 ];
 
 async fn tables() -> (World, PgSource) {
@@ -31,11 +33,17 @@ async fn tables() -> (World, PgSource) {
     (world, source)
 }
 
+/// What is assigned, the code, the column.
+type Case = (
+    &'static [(&'static str, Option<&'static str>)],
+    &'static str,
+    Option<&'static str>,
+);
+
 #[tokio::test]
 async fn each_kind_of_refusal_has_its_code_and_names_the_column() {
     let (world, source) = tables().await;
-    let secret = "SECRET";
-    let cases: &[(&[(&str, Option<&str>)], &str, Option<&str>)] = &[
+    let cases: &[Case] = &[
         (&[("code", Some("b"))], "source.not_unique", Some("code")),
         (&[("parent", Some("77"))], "source.parent_missing", Some("parent")),
         (&[("size", Some("-5"))], "source.check", Some("size")),
@@ -53,13 +61,13 @@ async fn each_kind_of_refusal_has_its_code_and_names_the_column() {
         (&[("must", None)], "source.not_null", Some("must")),
         (&[("small", Some("2"))], "source.excluded", Some("small")),
         (
-            &[("code", Some(secret)), ("short", Some("SECRET!"))],
+            &[("code", Some("SECRET")), ("short", Some("SECRET!"))],
             "source.too_long",
             Some("short"),
         ),
         (&[("short", Some("abcd"))], "source.too_long", Some("short")),
         (
-            &[("size", Some(secret)), ("code", Some("z"))],
+            &[("size", Some("SECRET")), ("code", Some("z"))],
             "source.not_a_value",
             Some("size"),
         ),
@@ -77,6 +85,17 @@ async fn each_kind_of_refusal_has_its_code_and_names_the_column() {
             &[("size", Some("3")), ("small", Some("99999"))],
             "source.out_of_range",
             Some("small"),
+        ),
+        (&[("doc", Some("{SECRET"))], "source.not_a_value", Some("doc")),
+        (
+            &[("size", Some("3")), ("doc", Some("{\"a\": SECRET}"))],
+            "source.not_a_value",
+            Some("doc"),
+        ),
+        (
+            &[("size", Some("3")), ("code", Some("SECRET\0"))],
+            "source.not_a_value",
+            Some("code"),
         ),
         (&[("twice", Some("3"))], "source.column_computed", Some("twice")),
         (&[("k", Some("2"))], "row.key_taken", Some("k")),
@@ -148,6 +167,28 @@ async fn a_row_that_others_refer_to_is_not_deleted_and_the_table_that_refers_is_
     committed(transaction).await;
     assert!(is_there(&source, &["1"]).await);
     assert!(!is_there(&source, &["2"]).await);
+}
+
+#[tokio::test]
+async fn a_missing_parent_is_told_as_such_also_where_a_partition_or_a_view_stands_between() {
+    let world = world(
+        "CREATE TABLE parent (k int PRIMARY KEY); INSERT INTO parent VALUES (1);
+         CREATE TABLE t (k int PRIMARY KEY, parent int REFERENCES parent) PARTITION BY LIST (k);
+         CREATE TABLE t1 PARTITION OF t FOR VALUES IN (1, 2); INSERT INTO t VALUES (1, 1);
+         CREATE VIEW v AS SELECT k, parent FROM t",
+    )
+    .await;
+    for table in ["t", "v"] {
+        let source = open(&world.access, table, &["k"], &["k", "parent"], None).await;
+        for write in [
+            insert(&source, &[("k", Some("2")), ("parent", Some("7"))]),
+            update(&source, &["1"], &[("parent", Some("7"))]).await,
+        ] {
+            let failure = refusal(&source, write).await;
+            assert_eq!(failure.code, "source.parent_missing", "{failure}");
+            assert_eq!(failure.column.as_deref(), Some("parent"));
+        }
+    }
 }
 
 #[tokio::test]

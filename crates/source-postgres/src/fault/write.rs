@@ -28,8 +28,8 @@ pub(crate) struct Refusal {
 pub(crate) enum Blame {
     /// Nothing that has a column, or its column is named already.
     Nothing,
-    /// One of the values written, on its way into its column.
-    Value,
+    /// One of the values written, on its way into its column; or else, where something else was at work, that.
+    Value { or_else: Option<Failure> },
     /// A constraint or unique index of a table.
     Constraint {
         schema: String,
@@ -44,7 +44,10 @@ pub(crate) enum Blame {
 /// Which write it was, as far as its refusal depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Written {
+    /// A row that other tables cannot refer to yet, or not by what was changed.
     Row,
+    /// A row whose unique columns changed, or nobody knows.
+    Referable,
     Deletion,
 }
 
@@ -71,8 +74,13 @@ impl Context {
                     Verdict::Stage(self.classify(error))
                 }
                 Some("23") => self.constraint(written, reported),
+                Some("22" | "54") => {
+                    // A function may have stumbled over a value of its own; so, though, do the readers of JSON and
+                    // of parameters tell where they were.
+                    let elsewhere = reported.r#where().is_some();
+                    self.value(state, elsewhere.then(|| self.trigger_refused(state)))
+                }
                 _ if reported.r#where().is_some() => row(self.trigger_refused(state)),
-                Some("22") => self.value(state),
                 Some("42") if state != "42804" && state != "428C9" => Verdict::Stage(self.classify(error)),
                 _ => row(self.not_taken(state)),
             },
@@ -107,9 +115,14 @@ impl Context {
         if state == "23502" {
             return self.not_null(reported, table, blame);
         }
-        let child = reported
-            .table()
-            .is_some_and(|table| !self.subject.ends_with(&format!(".{table}`")));
+        let referred_to = match written {
+            Written::Row => false,
+            Written::Deletion => true,
+            // The foreign key's own table is named.
+            Written::Referable => {
+                (reported.table()).is_some_and(|table| !self.subject.ends_with(&format!(".{table}`")))
+            }
+        };
         let (code, cause, fix, blame) = match state {
             "23505" => (
                 "source.not_unique",
@@ -123,7 +136,7 @@ impl Context {
                 "choose a value that the constraint takes, or change the constraint",
                 blame,
             ),
-            "23503" | "23001" if written == Written::Deletion || child => (
+            "23503" | "23001" if referred_to => (
                 "source.still_referenced",
                 format!("other rows refer to this one: {named}"),
                 "delete or change those rows first, or give the foreign key an ON DELETE or ON UPDATE action",
@@ -166,12 +179,20 @@ impl Context {
     }
 
     /// A value that does not become one of its column's.
-    fn value(&self, state: &str) -> Verdict {
+    fn value(&self, state: &str, or_else: Option<Failure>) -> Verdict {
         let (code, cause, fix) = match state {
             "22001" => (
                 "source.too_long",
                 format!("a text is longer than its column of {} takes", self.subject),
                 "shorten it in the list, or make the column longer; nothing was cut",
+            ),
+            "54000" => (
+                "source.too_long",
+                format!(
+                    "a text is longer than an index over its column of {} takes",
+                    self.subject
+                ),
+                "shorten it in the list, or index the column another way; nothing was cut",
             ),
             "22003" => (
                 "source.out_of_range",
@@ -189,7 +210,7 @@ impl Context {
         };
         Verdict::Row(Refusal {
             failure: Failure::new(Scope::Row, code, cause, fix),
-            blame: Blame::Value,
+            blame: Blame::Value { or_else },
         })
     }
 

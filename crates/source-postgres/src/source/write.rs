@@ -216,6 +216,7 @@ impl PgSource {
     ) -> Result<Failure, Failure> {
         let kind = match write {
             RowWrite::Delete { .. } => Written::Deletion,
+            RowWrite::Update { set, .. } if changes_unique(facts, set) => Written::Referable,
             _ => Written::Row,
         };
         let error = match broken {
@@ -263,8 +264,7 @@ impl PgSource {
         expected: &[Cell],
         set: &[Assignment],
     ) -> Result<Result<Tried, Failure>, Broken> {
-        let unique = set.iter().any(|(at, _)| facts.columns[*at].unique);
-        let lock = if unique {
+        let lock = if changes_unique(facts, set) {
             RowLock::Update
         } else {
             RowLock::NoKeyUpdate
@@ -478,6 +478,11 @@ impl PgSource {
     }
 }
 
+/// Whether columns change to which other tables may refer.
+fn changes_unique(facts: &Facts, set: &[Assignment]) -> bool {
+    set.iter().any(|(at, _)| facts.columns[*at].unique)
+}
+
 async fn rows(
     transaction: &mut Transaction,
     sql: &crate::sql::Sql,
@@ -526,7 +531,7 @@ impl StagedWrites {
 
 /// A constraint or trigger that waited for the commit.
 fn refused_at_the_end(context: &Context, error: sqlx::Error) -> Failure {
-    match context.write_refused(Written::Row, error) {
+    match context.write_refused(Written::Referable, error) {
         Verdict::Row(refusal) => refusal.failure,
         Verdict::Stage(failure) => failure,
     }

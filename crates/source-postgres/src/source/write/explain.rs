@@ -27,9 +27,15 @@ impl RefusedWrite<'_> {
     pub(super) async fn explain(self, transaction: &mut Transaction) -> Result<Failure, Broken> {
         let names = match &self.refusal.blame {
             Blame::Nothing => return Ok(self.refusal.failure),
-            Blame::Value => {
-                let culprit = self.culprit(transaction).await?;
-                return Ok(self.naming(culprit));
+            Blame::Value { or_else } => {
+                let culprit = match (assignments(self.write), or_else) {
+                    ([(only, _)], None) => Some(*only),
+                    _ => self.culprit(transaction).await?,
+                };
+                return Ok(match (culprit, or_else) {
+                    (None, Some(other)) => other.clone(),
+                    _ => self.naming(culprit),
+                });
             }
             Blame::Constraint {
                 schema,
@@ -84,11 +90,7 @@ impl RefusedWrite<'_> {
 
     /// The column whose value does not become one of its type: tried one by one.
     async fn culprit(&self, transaction: &mut Transaction) -> Result<Option<usize>, Broken> {
-        let set = assignments(self.write);
-        if let [(only, _)] = set {
-            return Ok(Some(*only));
-        }
-        for (at, cell) in set {
+        for (at, cell) in assignments(self.write) {
             // A cast that somebody asks for cuts a text, where an assignment refuses it.
             if longer_than_declared(&self.source.shape.columns[*at].pg_type, cell) {
                 return Ok(Some(*at));
