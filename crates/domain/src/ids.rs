@@ -92,6 +92,8 @@ typed_ids! {
     EffectId = "eff";
     /// A physical endpoint of a database.
     InstanceId = "ins";
+    /// A saved plan.
+    PlanId = "pln";
     /// An immutable revision of a definition.
     RevisionId = "rev";
     /// One execution of a definition.

@@ -16,7 +16,6 @@ use syncbridge_domain::row_write::RowWrite;
 
 use crate::column_search::ColumnSearch;
 
-
 /// What is known of one row so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {

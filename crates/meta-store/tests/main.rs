@@ -15,6 +15,7 @@ mod list_feed;
 mod quarantining;
 mod round_trip;
 mod run_records;
+mod saved_plans;
 mod schema;
 mod sealing;
 mod settling;

@@ -37,6 +37,7 @@ mod history;
 mod quarantine;
 mod quarantine_care;
 mod reads;
+mod saved_plans;
 mod settle;
 mod sweeps;
 mod unsettled;
@@ -55,6 +56,9 @@ pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{
     QuarantineFilter, QuarantineGroup, count_quarantined, ignore_quarantined, list_quarantine,
     retry_quarantined, summarize_quarantine,
+};
+pub use saved_plans::{
+    GivenApproval, NewPlan, PlanChange, approvals, judge_plan, list_plans, plan, runnable_plan,
 };
 pub use settle::{Settlement, Verdict};
 pub use verifications::{DIFFERENCES_STORED, StoredDifference, VerificationRecord, newest_verification};
