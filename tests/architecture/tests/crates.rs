@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// A crate of ours and the ones it may use, from the top down.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     (
         "syncbridge",
         &[
@@ -47,6 +47,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("devstack", &[]),
     ("graph-sim", &[]),
     ("end-to-end", &["devstack"]),
+    ("simulation", &["domain", "engine", "graph-sim", "target-graph"]),
     ("architecture", &[]),
 ];
 
