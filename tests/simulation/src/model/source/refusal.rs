@@ -31,7 +31,10 @@ pub enum Refusal {
         column: String,
     },
     /// Another row has this key.
-    DuplicateKey,
+    DuplicateKey {
+        /// The key's column, where there is just one.
+        column: Option<String>,
+    },
     /// A trigger raised an error.
     Raised,
     /// A trigger kept the row from being written, without a word.
@@ -78,11 +81,14 @@ impl Refusal {
                 "choose another value in the list",
             )
             .column(column),
-            Refusal::DuplicateKey => row(
-                code::UNIQUE,
-                "another row has this key",
-                "choose another key in the list",
-            ),
+            Refusal::DuplicateKey { column } => Failure {
+                column: column.clone(),
+                ..row(
+                    code::KEY_TAKEN,
+                    "another row has this key",
+                    "nothing where both sides added the same row; else give the row another key",
+                )
+            },
             Refusal::Raised => row(
                 code::TRIGGER,
                 "a trigger refused the row",
@@ -110,12 +116,13 @@ impl Refusal {
 
 /// The codes of `source-postgres` for refused rows.
 mod code {
-    pub(super) const NO_VALUE: &str = "source.write_refused";
-    pub(super) const TOO_LONG: &str = "source.write_refused";
-    pub(super) const NOT_NULL: &str = "source.write_refused";
-    pub(super) const CHECK: &str = "source.write_refused";
-    pub(super) const UNIQUE: &str = "source.write_refused";
-    pub(super) const TRIGGER: &str = "source.write_refused";
-    pub(super) const SWALLOWED: &str = "source.write_refused";
+    pub(super) const NO_VALUE: &str = "source.not_a_value";
+    pub(super) const TOO_LONG: &str = "source.too_long";
+    pub(super) const NOT_NULL: &str = "source.not_null";
+    pub(super) const CHECK: &str = "source.check";
+    pub(super) const UNIQUE: &str = "source.not_unique";
+    pub(super) const KEY_TAKEN: &str = "row.key_taken";
+    pub(super) const TRIGGER: &str = "source.trigger_refused";
+    pub(super) const SWALLOWED: &str = "source.write_lost";
     pub(super) const LOCKED: &str = "source.row_locked";
 }

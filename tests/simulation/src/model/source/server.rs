@@ -131,7 +131,7 @@ impl Server {
             if let Some(stored) = written
                 && self.holder(id, *row, |other| other.key == stored.key).is_some()
             {
-                return Ok(Some(Refusal::DuplicateKey));
+                return Ok(Some(duplicate_key(&self.table)));
             }
         }
         Ok(None)
@@ -280,6 +280,13 @@ impl Server {
             .any(|(other, transaction)| *other != id && transaction.writes.contains_key(&row))
     }
 
+    /// Whether this very transaction wrote the row.
+    pub(super) fn wrote(&self, id: TransactionId, row: RowId) -> bool {
+        self.open
+            .get(&id)
+            .is_some_and(|transaction| transaction.writes.contains_key(&row))
+    }
+
     /// Another row for which this holds, as the transaction sees it.
     fn holder(&self, id: TransactionId, row: RowId, holds: impl Fn(&Stored) -> bool) -> Option<RowId> {
         let own = self
@@ -404,7 +411,7 @@ impl Server {
             }
         }
         if table.key_check == KeyCheck::AtOnce {
-            self.keep_unique(id, row, |stored| stored.key == key, Refusal::DuplicateKey)?;
+            self.keep_unique(id, row, |stored| stored.key == key, duplicate_key(&table))?;
         }
         self.xid(id)?;
         let place = place(&table, &cells);
@@ -511,6 +518,14 @@ fn key_of(table: &Table, cells: &[Cell]) -> Result<Key, Refusal> {
     encode_key(&table.key_columns(), &raw).map_err(|_| Refusal::NoValue {
         column: first.unwrap_or_default(),
     })
+}
+
+fn duplicate_key(table: &Table) -> Refusal {
+    let column = match table.key.as_slice() {
+        [one] => Some(table.columns[*one].name.clone()),
+        _ => None,
+    };
+    Refusal::DuplicateKey { column }
 }
 
 fn place(table: &Table, cells: &[Cell]) -> Vec<Rank> {

@@ -129,6 +129,8 @@ pub struct Table {
     pub key: Vec<usize>,
     /// Indices of the mapped columns, in the order of the mapping's fields.
     pub fields: Vec<usize>,
+    /// Indices of passive fields, which a compare-and-set passes over.
+    pub passive: Vec<usize>,
     /// Index of the watermark column.
     pub watermark: Option<usize>,
     /// In the order in which they fire.
@@ -151,6 +153,7 @@ impl Table {
             columns,
             key,
             fields,
+            passive: Vec::new(),
             watermark: None,
             triggers: Vec::new(),
             key_check: KeyCheck::AtOnce,

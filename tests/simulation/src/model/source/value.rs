@@ -11,8 +11,8 @@ use syncbridge_domain::pg_type::PgType;
 pub(super) fn raw_form(pg_type: &PgType, text: &str) -> Option<String> {
     match pg_type {
         PgType::Bool => match text {
-            "t" | "true" => Some("true".into()),
-            "f" | "false" => Some("false".into()),
+            "t" | "true" | "y" | "yes" | "on" | "1" => Some("true".into()),
+            "f" | "false" | "n" | "no" | "off" | "0" => Some("false".into()),
             _ => None,
         },
         PgType::Int2 => text.trim().parse::<i16>().ok().map(|n| n.to_string()),
