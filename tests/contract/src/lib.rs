@@ -74,8 +74,10 @@ macro_rules! source_contract {
                 a_row_committed_late_with_an_older_stamp_is_read_from_the_ceiling_on,
                 a_transaction_without_an_id_holds_the_ceiling_down_too,
                 a_counter_waits_until_every_transaction_of_then_has_ended,
+                an_id_is_counted_as_soon_as_it_is_drawn,
                 a_prepared_transaction_holds_adoption_until_it_is_decided,
                 of_a_prepared_transaction_nobody_knows_when_it_began,
+                a_prepared_transaction_that_drew_the_last_id_is_not_passed,
             }
         }
     };
@@ -103,7 +105,8 @@ macro_rules! row_contract {
                 an_id_tells_how_its_own_row_ended,
                 answers_about_ids_come_in_the_order_asked,
                 staged_rows_that_are_dropped_are_rolled_back,
-                a_constraint_that_waits_for_the_commit_rolls_everything_back,
+                what_is_raised_at_the_commit_rolls_everything_back,
+                a_key_that_would_fail_at_the_commit_is_told_before_it,
                 a_transaction_without_a_row_commits_too,
                 a_commit_moves_the_mark,
             }

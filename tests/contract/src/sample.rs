@@ -23,8 +23,8 @@ use crate::world::MemoryWorld;
 /// The list that most definitions drive.
 pub const LIST: &str = "11111111-2222-3333-4444-555555555555";
 
-/// A lease term that no case outlives unless it lets time pass.
-pub const TERM: Duration = Duration::from_hours(24 * 400);
+/// The term of a worker's lease; see [`Worker::later`] for cases that last longer.
+pub const TERM: Duration = Duration::from_hours(1);
 
 /// A worker that holds a definition's lease.
 pub struct Worker<M> {
@@ -51,6 +51,13 @@ pub async fn worker<W: MemoryWorld>(world: &W, list: &str) -> Worker<W::Memory> 
 }
 
 impl<M: Ledger> Worker<M> {
+    /// Comes back so much later, with a new lease.
+    pub async fn later<W: MemoryWorld<Memory = M>>(&mut self, world: &W, time: Duration) {
+        world.release(self.fence).await;
+        world.pass(time).await;
+        self.fence = world.acquire(self.id, TERM).await;
+    }
+
     /// Asks for admission of one write.
     pub async fn ask(&self, effect: &NewEffect) -> Admission {
         let asked = std::slice::from_ref(effect);

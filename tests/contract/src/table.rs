@@ -24,6 +24,9 @@ pub const RAISED: &str = "raise";
 /// A note for which a trigger keeps the row from being written, where there is one.
 pub const SWALLOWED: &str = "swallow";
 
+/// A note that a trigger raises an error for when the transaction commits, where there is one.
+pub const RAISED_LATE: &str = "raise late";
+
 /// What the key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -79,7 +82,7 @@ pub struct TableWish {
     pub upper_case_names: bool,
     /// A trigger stamps `seen` with the start of the transaction; for instants only.
     pub touches_seen: bool,
-    /// Triggers mind [`RAISED`] and [`SWALLOWED`].
+    /// Triggers mind [`RAISED`], [`SWALLOWED`] and [`RAISED_LATE`].
     pub minds_notes: bool,
     /// The key is looked at with the commit only.
     pub deferred_key: bool,

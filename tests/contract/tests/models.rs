@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use syncbridge_contract::table::{FORBIDDEN, KeyKind, RAISED, SWALLOWED, TableWish, WatermarkKind};
+use syncbridge_contract::table::{
+    FORBIDDEN, KeyKind, RAISED, RAISED_LATE, SWALLOWED, TableWish, WatermarkKind,
+};
 use syncbridge_contract::world::{MemoryWorld, Session, SourceWorld, Values};
 use syncbridge_domain::clock::{Clock, Monotonic};
 use syncbridge_domain::conflict::Side;
@@ -114,6 +116,10 @@ fn table(wish: TableWish) -> Table {
         triggers.push(Trigger::Swallow {
             column: 4,
             text: SWALLOWED.into(),
+        });
+        triggers.push(Trigger::RaiseAtCommit {
+            column: 4,
+            text: RAISED_LATE.into(),
         });
     }
     Table {

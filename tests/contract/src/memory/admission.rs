@@ -76,20 +76,21 @@ pub async fn one_item_is_not_written_twice_at_once_not_even_by_two_definitions<W
 
 pub async fn what_was_recorded_is_read_back_whole<W: MemoryWorld>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let effect = NewEffect {
         expected_row_version: None,
         ..write_to(&row(&subject("a"), 5), EffectKind::DeleteItem)
     };
     us.admit(&effect).await;
-    world.pass(Duration::from_secs(90)).await;
+    let epoch = us.fence.epoch;
+    us.later(&world, Duration::from_secs(90)).await;
     let read = us.memory.unsettled(10).await.unwrap().remove(0);
     assert_eq!((read.id, read.run, read.kind), (effect.id, us.run, effect.kind));
     assert_eq!((read.subject, read.item), (effect.subject, effect.item));
     assert_eq!((read.sent, read.after), (effect.sent, effect.after));
     assert_eq!(
         (read.epoch, read.state, read.probes),
-        (us.fence.epoch, EffectState::Open, 0)
+        (epoch, EffectState::Open, 0)
     );
     assert_eq!(read.witnessed, None);
     assert!(read.age >= Duration::from_secs(90) && read.age < Duration::from_secs(900));
@@ -97,11 +98,11 @@ pub async fn what_was_recorded_is_read_back_whole<W: MemoryWorld>() {
 
 pub async fn open_writes_are_told_first_then_armed_ones_oldest_first<W: MemoryWorld>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let effects = ["a", "b", "c", "d"].map(|name| create(&subject(name)));
     for effect in &effects {
         us.admit(effect).await;
-        world.pass(Duration::from_secs(1)).await;
+        us.later(&world, Duration::from_secs(1)).await;
     }
     us.settle(&effects[2], Verdict::Armed).await.unwrap();
     us.settle(&effects[0], Verdict::Armed).await.unwrap();
@@ -113,7 +114,7 @@ pub async fn open_writes_are_told_first_then_armed_ones_oldest_first<W: MemoryWo
 
 pub async fn an_armed_write_leaves_its_subject_free_and_is_looked_for_ever_later<W: MemoryWorld>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     let (first, second) = (create(&who), create(&who));
     us.admit(&first).await;
@@ -127,9 +128,10 @@ pub async fn an_armed_write_leaves_its_subject_free_and_is_looked_for_ever_later
     for (probes, wait) in (1..).zip(waits.into_iter().chain([day, day])) {
         us.memory.probed(us.fence, &both).await.unwrap();
         assert_eq!(us.unsettled().await, [second.id], "an open one is always told");
-        world.pass(wait.saturating_sub(Duration::from_secs(30))).await;
+        us.later(&world, wait.saturating_sub(Duration::from_secs(30)))
+            .await;
         assert_eq!(us.unsettled().await, [second.id], "not yet, after {probes} looks");
-        world.pass(Duration::from_secs(31)).await;
+        us.later(&world, Duration::from_secs(31)).await;
         let told = us.memory.unsettled(10).await.unwrap();
         let told: Vec<_> = told.iter().map(|effect| (effect.id, effect.probes)).collect();
         assert_eq!(told, [(second.id, 0), (first.id, probes)]);

@@ -59,12 +59,12 @@ pub async fn the_cursor_of_the_list_moves_with_its_marks<W: MemoryWorld<Memory: 
 
 pub async fn a_hint_stays_until_the_list_says_something_else<W: MemoryWorld<Memory: PullMemory>>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     us.mark(changed(&who, 1)).await;
     assert_eq!(hint::<W>(&us).await, (TargetHint::Presumed, Duration::ZERO));
     us.mark(hinted(&who, TargetHint::Changed)).await;
-    world.pass(Duration::from_mins(10)).await;
+    us.later(&world, Duration::from_mins(10)).await;
     us.mark(changed(&who, 2)).await;
     let (target, age) = hint::<W>(&us).await;
     assert_eq!(
@@ -83,10 +83,10 @@ pub async fn a_hint_stays_until_the_list_says_something_else<W: MemoryWorld<Memo
 
 pub async fn a_deletion_reported_again_keeps_its_first_time<W: MemoryWorld<Memory: PullMemory>>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     us.mark(hinted(&who, TargetHint::Deleted)).await;
-    world.pass(Duration::from_mins(10)).await;
+    us.later(&world, Duration::from_mins(10)).await;
     us.mark(hinted(&who, TargetHint::Deleted)).await;
     let (target, age) = hint::<W>(&us).await;
     assert_eq!(target, TargetHint::Deleted);
@@ -121,7 +121,7 @@ pub async fn the_list_says_nothing_about_a_suspected_deletion_of_the_row<
 
 pub async fn a_hint_goes_to_quarantine_and_comes_back_with_its_row<W: MemoryWorld<Memory: PullMemory>>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     us.mark(hinted(&who, TargetHint::Deleted)).await;
     let sequence = us.sequence(who.identity).await;
@@ -129,7 +129,7 @@ pub async fn a_hint_goes_to_quarantine_and_comes_back_with_its_row<W: MemoryWorl
         .quarantine(us.fence, us.run, &[(refused(&who, 1), Some(sequence))])
         .await
         .unwrap();
-    world.pass(Duration::from_mins(10)).await;
+    us.later(&world, Duration::from_mins(10)).await;
     us.memory.requeue_due(us.fence).await.unwrap();
     let (target, age) = hint::<W>(&us).await;
     assert_eq!(target, TargetHint::Deleted);

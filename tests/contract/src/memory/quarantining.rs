@@ -119,20 +119,20 @@ pub async fn a_row_that_was_not_dirty_comes_back_at_the_present_generation<W: Me
 
 pub async fn the_same_content_is_tried_ever_later_and_at_last_needs_a_person<W: MemoryWorld>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     refuse::<W>(&us, "a", 1).await;
     for attempt in 1..=6 {
         assert_eq!(attempts::<W>(&us, "a").await, attempt);
         let wait = retry_delay(attempt).expect("six attempts come by themselves");
         if wait > Duration::from_secs(30) {
-            world.pass(wait - Duration::from_secs(30)).await;
+            us.later(&world, wait - Duration::from_secs(30)).await;
             assert_eq!(
                 us.memory.requeue_due(us.fence).await.unwrap(),
                 0,
                 "attempt {attempt}"
             );
-            world.pass(Duration::from_secs(31)).await;
+            us.later(&world, Duration::from_secs(31)).await;
         }
         assert_eq!(
             us.memory.requeue_due(us.fence).await.unwrap(),
@@ -154,13 +154,13 @@ pub async fn the_same_content_is_tried_ever_later_and_at_last_needs_a_person<W: 
         (found.attempts, found.retry_at, found.waits_for()),
         (7, None, WaitsFor::Person)
     );
-    world.pass(Duration::from_hours(24 * 30)).await;
+    us.later(&world, Duration::from_hours(24 * 30)).await;
     assert_eq!(us.memory.requeue_due(us.fence).await.unwrap(), 0);
 }
 
 pub async fn other_content_begins_anew_and_keeps_when_it_was_first_refused<W: MemoryWorld>() {
     let world = W::open().await;
-    let us = worker(&world, LIST).await;
+    let mut us = worker(&world, LIST).await;
     let who = subject("a");
     for (content, expected) in [(1, 1), (1, 2), (2, 1), (2, 2), (1, 1)] {
         refuse::<W>(&us, "a", content).await;
@@ -174,7 +174,7 @@ pub async fn other_content_begins_anew_and_keeps_when_it_was_first_refused<W: Me
         .remove(0)
         .unwrap()
         .since;
-    world.pass(Duration::from_mins(10)).await;
+    us.later(&world, Duration::from_mins(10)).await;
     refuse::<W>(&us, "a", 3).await;
     let found = us
         .memory

@@ -4,7 +4,7 @@ use syncbridge_domain::row_write::{Commit, TransactionStatus};
 use syncbridge_engine::ports::row_writer::{RowWriter, StagedRows as _};
 
 use super::{committed, insert, refused, row, stage, staged, update};
-use crate::table::{KeyKind, TableWish};
+use crate::table::{KeyKind, RAISED_LATE, TableWish};
 use crate::world::{Session, SourceWorld};
 
 const TEXT: KeyKind = KeyKind::Text;
@@ -95,9 +95,26 @@ pub async fn staged_rows_that_are_dropped_are_rolled_back<W: SourceWorld<Source:
     );
 }
 
-pub async fn a_constraint_that_waits_for_the_commit_rolls_everything_back<
-    W: SourceWorld<Source: RowWriter>,
->() {
+pub async fn what_is_raised_at_the_commit_rolls_everything_back<W: SourceWorld<Source: RowWriter>>() {
+    let wish = TableWish {
+        minds_notes: true,
+        ..TableWish::new(TEXT)
+    };
+    let world = with_a_row::<W>(wish).await;
+    let source = world.source();
+    let writes = vec![
+        update(source, "a", &[("note", Some(RAISED_LATE))]).await,
+        insert(&[("k", Some("b")), ("name", Some("innocent"))]),
+    ];
+    let transaction = stage(source, writes).await;
+    let xid = staged(&transaction.receipts()[1]).2.unwrap();
+    assert!(matches!(transaction.commit().await, Commit::RolledBack(_)));
+    assert_eq!(status(source, xid).await, TransactionStatus::Aborted);
+    assert!(row(source, TEXT, "b").await.is_none());
+    assert_eq!(row(source, TEXT, "a").await.unwrap().cells[4], None);
+}
+
+pub async fn a_key_that_would_fail_at_the_commit_is_told_before_it<W: SourceWorld<Source: RowWriter>>() {
     let wish = TableWish {
         deferred_key: true,
         ..TableWish::new(TEXT)
@@ -109,10 +126,9 @@ pub async fn a_constraint_that_waits_for_the_commit_rolls_everything_back<
         insert(&[("k", Some("b")), ("name", Some("innocent"))]),
     ];
     let transaction = stage(source, writes).await;
-    let xid = staged(&transaction.receipts()[1]).2.unwrap();
-    assert!(matches!(transaction.commit().await, Commit::RolledBack(_)));
-    assert_eq!(status(source, xid).await, TransactionStatus::Aborted);
-    assert!(row(source, TEXT, "b").await.is_none());
+    assert_eq!(refused(&transaction.receipts()[0]).code, "row.key_taken");
+    committed(transaction).await;
+    assert!(row(source, TEXT, "b").await.is_some());
     assert_eq!(
         row(source, TEXT, "a").await.unwrap().cells[1].as_deref(),
         Some("a")

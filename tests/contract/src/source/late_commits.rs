@@ -108,13 +108,37 @@ pub async fn a_counter_waits_until_every_transaction_of_then_has_ended<W: Source
     assert_eq!(adoptable(&pending, &second).0, None);
     late.insert(&[("k", Some("1")), ("name", Some("late")), ("seen", Some("5"))])
         .await;
+    others_commit(&world, "11", Some("0")).await;
     let meanwhile = world.source().horizon().await.unwrap();
-    assert!(meanwhile.xmin < meanwhile.xmax);
+    assert!(
+        meanwhile.xmin < meanwhile.xmax,
+        "now it has an id, and that is not passed"
+    );
     assert!(late.commit().await);
     let third = world.source().horizon().await.unwrap();
     let rows = by_watermark(world.source(), from("0"), 10).await;
-    assert_eq!(names(&rows), ["10", "1", "9"]);
+    assert_eq!(names(&rows), ["10", "11", "1", "9"]);
     assert_eq!(adoptable(&pending, &third).0.as_deref(), Some("900"));
+}
+
+pub async fn an_id_is_counted_as_soon_as_it_is_drawn<W: SourceWorld>() {
+    let world = alone::<W>(WatermarkKind::Instant).await;
+    others_commit(&world, "1", None).await;
+    let before = world.source().horizon().await.unwrap();
+    assert_eq!(before.xmin, before.xmax, "nobody has an id");
+    let mut late = world.session().await;
+    late.begin().await;
+    late.draw_id().await;
+    for key in ["2", "3"] {
+        let meanwhile = world.source().horizon().await.unwrap();
+        assert_eq!(meanwhile.xmin, before.xmax, "it is the oldest that runs");
+        assert!(meanwhile.xmax > before.xmax);
+        others_commit(&world, key, None).await;
+    }
+    assert!(late.commit().await);
+    let after = world.source().horizon().await.unwrap();
+    assert_eq!(after.xmin, after.xmax);
+    assert!(after.xmin > before.xmax);
 }
 
 pub async fn a_prepared_transaction_holds_adoption_until_it_is_decided<W: SourceWorld>() {
@@ -153,4 +177,27 @@ pub async fn of_a_prepared_transaction_nobody_knows_when_it_began<W: SourceWorld
     late.commit_prepared().await;
     let horizon = world.source().horizon().await.unwrap();
     assert_eq!(horizon.oldest_start, Some(horizon.clock), "nobody is at work");
+}
+
+pub async fn a_prepared_transaction_that_drew_the_last_id_is_not_passed<W: SourceWorld>() {
+    let world = alone::<W>(WatermarkKind::Instant).await;
+    let mut late = world.session().await;
+    late.begin().await;
+    others_commit(&world, "2", None).await;
+    late.insert(&[("k", Some("1")), ("name", Some("late"))]).await;
+    late.prepare().await;
+    let horizon = in_an_hour(&world.source().horizon().await.unwrap());
+    let (value, _) = ceiling(&world, &horizon).await;
+    let pending = [PendingWatermark {
+        value: value.clone(),
+        xmax: horizon.xmax,
+        clock: None,
+    }];
+    let adopted = adoptable(&pending, &horizon).0;
+    late.commit_prepared().await;
+    let rows = by_watermark(world.source(), adopted.as_deref().and_then(from), 10).await;
+    assert!(
+        names(&rows).contains(&"1".to_owned()),
+        "{value} was adopted over it: {horizon:?}"
+    );
 }

@@ -31,10 +31,7 @@ pub enum Refusal {
         column: String,
     },
     /// Another row has this key.
-    DuplicateKey {
-        /// The key's column, where there is just one.
-        column: Option<String>,
-    },
+    DuplicateKey,
     /// A trigger raised an error.
     Raised,
     /// A trigger kept the row from being written, without a word.
@@ -81,14 +78,11 @@ impl Refusal {
                 "choose another value in the list",
             )
             .column(column),
-            Refusal::DuplicateKey { column } => Failure {
-                column: column.clone(),
-                ..row(
-                    code::KEY_TAKEN,
-                    "another row has this key",
-                    "nothing where both sides added the same row; else give the row another key",
-                )
-            },
+            Refusal::DuplicateKey => row(
+                code::KEY_TAKEN,
+                "another row has this key",
+                "nothing where both sides added the same row; else give the row another key",
+            ),
             Refusal::Raised => row(
                 code::TRIGGER,
                 "a trigger refused the row",

@@ -15,6 +15,9 @@ use super::refusal::Refusal;
 use super::table::{ColumnDefault, KeyCheck, Table, Trigger};
 use super::value::{self, Rank};
 
+/// The first transaction id that is given out.
+const FIRST_ID: u64 = 1_000;
+
 /// A row's own number, which a change of its key leaves alone.
 pub(super) type RowId = u64;
 
@@ -81,7 +84,7 @@ impl Server {
             uuids: 0,
             next_row: 1,
             next_transaction: 1,
-            next_xid: 1_000,
+            next_xid: FIRST_ID,
             lsn: 1_000,
         }
     }
@@ -105,9 +108,7 @@ impl Server {
 
     /// Commits; a deferred constraint may refuse, and then everything is rolled back.
     pub(super) fn commit(&mut self, id: TransactionId) -> Result<(), Refusal> {
-        if self.table.key_check == KeyCheck::AtCommit
-            && let Some(refusal) = self.duplicate_at_commit(id)?
-        {
+        if let Some(refusal) = self.refusal_at_commit(id)? {
             self.roll_back(id);
             return Err(refusal);
         }
@@ -125,13 +126,21 @@ impl Server {
         Ok(())
     }
 
-    fn duplicate_at_commit(&self, id: TransactionId) -> Result<Option<Refusal>, Refusal> {
+    /// What waits for the commit: the key where it is deferred, and triggers.
+    fn refusal_at_commit(&self, id: TransactionId) -> Result<Option<Refusal>, Refusal> {
         let transaction = self.open.get(&id).ok_or(Refusal::Ended)?;
+        let deferred = self.table.key_check == KeyCheck::AtCommit;
         for (row, written) in &transaction.writes {
-            if let Some(stored) = written
-                && self.holder(id, *row, |other| other.key == stored.key).is_some()
-            {
-                return Ok(Some(duplicate_key(&self.table)));
+            let Some(stored) = written else { continue };
+            if deferred && self.holder(id, *row, |other| other.key == stored.key).is_some() {
+                return Ok(Some(Refusal::DuplicateKey));
+            }
+            let raised = |trigger: &Trigger| match trigger {
+                Trigger::RaiseAtCommit { column, text } => stored.cells[*column].as_deref() == Some(text),
+                _ => false,
+            };
+            if self.table.triggers.iter().any(raised) {
+                return Ok(Some(Refusal::Raised));
             }
         }
         Ok(None)
@@ -187,6 +196,9 @@ impl Server {
         self.restart();
         self.next_transaction = self.next_transaction.max(next_transaction);
         self.next_xid = self.next_xid.max(next_xid);
+        self.ended
+            .entry(self.next_xid - 1)
+            .or_insert(TransactionStatus::Unknown);
     }
 
     /// What became of a transaction or savepoint.
@@ -209,10 +221,12 @@ impl Server {
         self.lsn
     }
 
-    /// The oldest id still running, and the first one not yet given out.
+    /// An id below which all have ended, and the first one not yet given out.
     pub(super) fn snapshot(&self) -> (u64, u64) {
+        // As in PostgreSQL, no further than the one behind the last that ended.
+        let behind = self.ended.last_key_value().map_or(FIRST_ID, |(last, _)| last + 1);
         let running = self.open.values().filter_map(|transaction| transaction.xid).min();
-        (running.unwrap_or(self.next_xid), self.next_xid)
+        (running.map_or(behind, |oldest| oldest.min(behind)), self.next_xid)
     }
 
     /// When the oldest open session began its transaction. Prepared ones are in no session.
@@ -411,7 +425,7 @@ impl Server {
             }
         }
         if table.key_check == KeyCheck::AtOnce {
-            self.keep_unique(id, row, |stored| stored.key == key, duplicate_key(&table))?;
+            self.keep_unique(id, row, |stored| stored.key == key, Refusal::DuplicateKey)?;
         }
         self.xid(id)?;
         let place = place(&table, &cells);
@@ -490,7 +504,7 @@ fn fire(table: &Table, cells: &mut [Cell], started: DateTime<Utc>) -> Result<(),
             Trigger::Swallow { column, text } if cells[*column].as_deref() == Some(text) => {
                 return Err(Refusal::Swallowed);
             }
-            Trigger::Raise { .. } | Trigger::Swallow { .. } => {}
+            Trigger::Raise { .. } | Trigger::RaiseAtCommit { .. } | Trigger::Swallow { .. } => {}
         }
     }
     Ok(())
@@ -518,14 +532,6 @@ fn key_of(table: &Table, cells: &[Cell]) -> Result<Key, Refusal> {
     encode_key(&table.key_columns(), &raw).map_err(|_| Refusal::NoValue {
         column: first.unwrap_or_default(),
     })
-}
-
-fn duplicate_key(table: &Table) -> Refusal {
-    let column = match table.key.as_slice() {
-        [one] => Some(table.columns[*one].name.clone()),
-        _ => None,
-    };
-    Refusal::DuplicateKey { column }
 }
 
 fn place(table: &Table, cells: &[Cell]) -> Vec<Rank> {

@@ -100,6 +100,13 @@ pub enum Trigger {
         /// The text.
         text: String,
     },
+    /// Raises an error when a transaction commits that wrote a row with this text.
+    RaiseAtCommit {
+        /// Index of the column.
+        column: usize,
+        /// The text.
+        text: String,
+    },
     /// Silently keeps a row that holds this text from being written.
     Swallow {
         /// Index of the column.

@@ -1,7 +1,9 @@
 //! Writing source rows: staged in a transaction of the model, each write behind a savepoint of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
@@ -36,17 +38,14 @@ impl RowWriter for ModelSource {
 
     async fn stage(&self, writes: Vec<RowWrite>) -> PortResult<ModelStaged> {
         step(&*self.steps, rows("stage"), || {
-            let id = self.table.server().begin(Owner::Worker, self.table.clock.now());
-            // From here on the transaction ends with the value.
-            let mut staged = ModelStaged {
+            let now = self.table.clock.now();
+            let (id, receipts) = stage(&mut self.table.server(), now, &writes)?;
+            Ok(ModelStaged {
                 table: self.table.clone(),
                 steps: self.steps.clone(),
                 transaction: Some(id),
-                receipts: Vec::new(),
-            };
-            let receipts = stage(&mut self.table.server(), id, &writes);
-            staged.receipts = receipts?;
-            Ok(staged)
+                receipts,
+            })
         })
         .await
     }
@@ -132,8 +131,43 @@ fn lost() -> Failure {
     )
 }
 
-/// Tries each write once: rows in the order of their keys, new ones last. Answers in the order asked.
-fn stage(server: &mut Server, id: TransactionId, writes: &[RowWrite]) -> PortResult<Vec<RowReceipt>> {
+/// What became of a write, and the row it wrote, to be looked at once more.
+type Tried = (RowReceipt, Option<RowId>);
+
+/// Tries each write once in a transaction, and answers in the order asked. What turns out only when all are written
+/// is told as well as what turns out at once; the others are written anew without it then.
+fn stage(
+    server: &mut Server,
+    now: DateTime<Utc>,
+    writes: &[RowWrite],
+) -> PortResult<(TransactionId, Vec<RowReceipt>)> {
+    let order = order(server, writes)?;
+    let mut turned_out: BTreeMap<usize, Refusal> = BTreeMap::new();
+    loop {
+        let id = server.begin(Owner::Worker, now);
+        let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
+        for at in &order {
+            let one = match turned_out.get(at) {
+                Some(refusal) => (refused(server, refusal), None),
+                None => attempt(server, id, &writes[*at]),
+            };
+            tried.insert(*at, one);
+        }
+        let before = turned_out.len();
+        for (at, (receipt, row)) in &mut tried {
+            if let Some(refusal) = row.and_then(|row| look_again(server, id, row, receipt)) {
+                turned_out.insert(*at, refusal);
+            }
+        }
+        if turned_out.len() == before {
+            return Ok((id, tried.into_values().map(|(receipt, _)| receipt).collect()));
+        }
+        server.roll_back(id);
+    }
+}
+
+/// Rows in the order of their keys, new ones last.
+fn order(server: &Server, writes: &[RowWrite]) -> PortResult<Vec<usize>> {
     let mut order = Vec::with_capacity(writes.len());
     for (at, write) in writes.iter().enumerate() {
         let place = match write {
@@ -143,40 +177,51 @@ fn stage(server: &mut Server, id: TransactionId, writes: &[RowWrite]) -> PortRes
         order.push((place.is_none(), place, at));
     }
     order.sort();
-    let mut receipts: Vec<(usize, RowReceipt)> = order
-        .into_iter()
-        .map(|(_, _, at)| (at, attempt(server, id, &writes[at])))
-        .collect();
-    receipts.sort_by_key(|(at, _)| *at);
-    Ok(receipts.into_iter().map(|(_, receipt)| receipt).collect())
+    Ok(order.into_iter().map(|(_, _, at)| at).collect())
 }
 
-fn attempt(server: &mut Server, id: TransactionId, write: &RowWrite) -> RowReceipt {
+/// Shows the row as it is when all are written; or answers why it cannot stay.
+fn look_again(server: &Server, id: TransactionId, row: RowId, receipt: &mut RowReceipt) -> Option<Refusal> {
+    let Some(stored) = server.row(id, row) else {
+        return Some(Refusal::Swallowed);
+    };
+    if server.find(id, &stored.key).len() > 1 {
+        return Some(Refusal::DuplicateKey);
+    }
+    if let RowReceipt::Staged { row, .. } = receipt {
+        *row = server.seen(stored);
+    }
+    None
+}
+
+fn attempt(server: &mut Server, id: TransactionId, write: &RowWrite) -> Tried {
     let tried = match write {
         RowWrite::Insert { set } => insert(server, id, set),
         RowWrite::Update { key, expected, set } => match held(server, id, key, expected) {
             Ok(row) => update(server, id, row, set),
-            Err(receipt) => return receipt,
+            Err(receipt) => return (receipt, None),
         },
         RowWrite::Delete { key, expected } => match held(server, id, key, expected) {
             Ok(row) => delete(server, id, row),
-            Err(receipt) => return receipt,
+            Err(receipt) => return (receipt, None),
         },
     };
-    tried.unwrap_or_else(|refusal| refused(&refusal))
+    tried.unwrap_or_else(|refusal| (refused(server, &refusal), None))
 }
 
-fn refused(refusal: &Refusal) -> RowReceipt {
-    RowReceipt::Refused {
-        failure: refusal.failure(),
-    }
+fn refused(server: &Server, refusal: &Refusal) -> RowReceipt {
+    let failure = match (refusal, server.table.key.as_slice()) {
+        (Refusal::DuplicateKey, [one]) => refusal.failure().column(&server.table.columns[*one].name),
+        _ => refusal.failure(),
+    };
+    RowReceipt::Refused { failure }
 }
 
 /// The row, locked and found as expected; otherwise what is to be said about it.
 fn held(server: &Server, id: TransactionId, key: &Key, expected: &[Cell]) -> Result<RowId, RowReceipt> {
     let mut rows = server.find(id, key);
     if rows.iter().any(|row| server.locked(id, *row)) {
-        return Err(refused(&Refusal::Locked));
+        return Err(refused(server, &Refusal::Locked));
     }
     if rows.len() > 1 {
         // Where keys are checked at the commit, a row that this very transaction gave the key of another may stand
@@ -202,39 +247,35 @@ fn is_as_expected(server: &Server, row: &SourceRow, expected: &[Cell]) -> bool {
     row.cells.len() == expected.len() && row.cells.iter().zip(expected).enumerate().all(same)
 }
 
-fn insert(server: &mut Server, id: TransactionId, set: &[Assignment]) -> Result<RowReceipt, Refusal> {
+fn insert(server: &mut Server, id: TransactionId, set: &[Assignment]) -> Result<Tried, Refusal> {
     let columns = columns(server, set);
     let (row, xid) = server.behind_savepoint(id, |server| server.insert(id, &columns))?;
-    Ok(staged(server, id, row, &columns, xid))
+    Ok((staged(server, id, row, &columns, xid), Some(row)))
 }
 
-fn update(
-    server: &mut Server,
-    id: TransactionId,
-    row: RowId,
-    set: &[Assignment],
-) -> Result<RowReceipt, Refusal> {
+fn update(server: &mut Server, id: TransactionId, row: RowId, set: &[Assignment]) -> Result<Tried, Refusal> {
     let columns = columns(server, set);
     let ((), xid) = server.behind_savepoint(id, |server| server.update(id, row, &columns))?;
-    Ok(staged(server, id, row, &columns, xid))
+    Ok((staged(server, id, row, &columns, xid), Some(row)))
 }
 
-fn delete(server: &mut Server, id: TransactionId, row: RowId) -> Result<RowReceipt, Refusal> {
+fn delete(server: &mut Server, id: TransactionId, row: RowId) -> Result<Tried, Refusal> {
     let before = server
         .row(id, row)
         .map(|stored| server.seen(stored))
         .ok_or(Refusal::Swallowed)?;
     let ((), xid) = server.behind_savepoint(id, |server| server.delete(id, row))?;
-    Ok(RowReceipt::Staged {
+    let receipt = RowReceipt::Staged {
         row: before,
         written: Vec::new(),
         xid: server.table.tells_transactions.then_some(xid),
-    })
+    };
+    Ok((receipt, None))
 }
 
 fn staged(server: &Server, id: TransactionId, row: RowId, columns: &[(usize, Cell)], xid: u64) -> RowReceipt {
     let Some(stored) = server.row(id, row) else {
-        return refused(&Refusal::Swallowed);
+        return refused(server, &Refusal::Swallowed);
     };
     let written = columns
         .iter()
