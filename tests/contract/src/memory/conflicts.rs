@@ -133,7 +133,7 @@ pub async fn a_decision_makes_its_row_dirty_and_due<W: MemoryWorld<Memory: PullM
     let waiting = (refused_with(&who, 1, "conflict.parked"), None);
     for _ in 1..=7 {
         us.memory
-            .quarantine(us.fence, us.run, &[waiting.clone()])
+            .quarantine(us.fence, us.run, std::slice::from_ref(&waiting))
             .await
             .unwrap();
     }

@@ -334,7 +334,8 @@ impl Server {
         }))
     }
 
-    /// Carries out a write behind a savepoint: refused, it leaves nothing but its id, which never commits.
+    /// Carries out a write behind a savepoint. Refused, it leaves nothing but its id, which never commits: a row is
+    /// put in its place last, when nothing can be refused any more.
     pub(super) fn behind_savepoint<T>(
         &mut self,
         id: TransactionId,
@@ -343,18 +344,14 @@ impl Server {
         self.xid(id)?;
         let child = self.next_xid;
         self.next_xid += 1;
-        let before = self.open.get(&id).map(|t| t.writes.clone()).unwrap_or_default();
         let written = write(self);
-        let Some(transaction) = self.open.get_mut(&id) else {
-            return Err(Refusal::Ended);
-        };
-        match written {
-            Ok(written) => {
+        match (written, self.open.get_mut(&id)) {
+            (Ok(written), Some(transaction)) => {
                 transaction.children.push(child);
                 Ok((written, child))
             }
-            Err(refusal) => {
-                transaction.writes = before;
+            (Ok(_), None) => Err(Refusal::Ended),
+            (Err(refusal), _) => {
                 self.ended.insert(child, TransactionStatus::Aborted);
                 Err(refusal)
             }
