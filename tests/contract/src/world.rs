@@ -77,6 +77,11 @@ pub trait MemoryWorld: Sized {
     async fn accept(&self, definition: DefinitionId, identity: Identity);
     /// A person wants refused rows tried again.
     async fn retry(&self, definition: DefinitionId);
+}
+
+/// A memory in which people decide about conflicts.
+#[allow(async_fn_in_trait, reason = "cases are awaited where they are, never sent")]
+pub trait ConflictWorld: MemoryWorld {
     /// A person decides a parked conflict.
     async fn decide(&self, definition: DefinitionId, identity: Identity, column: &str, winner: Side);
 }

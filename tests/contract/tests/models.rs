@@ -13,7 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use syncbridge_contract::table::{
     FORBIDDEN, KeyKind, RAISED, RAISED_LATE, SWALLOWED, TableWish, WatermarkKind,
 };
-use syncbridge_contract::world::{MemoryWorld, Session, SourceWorld, Values};
+use syncbridge_contract::world::{ConflictWorld, MemoryWorld, Session, SourceWorld, Values};
 use syncbridge_domain::clock::{Clock, Monotonic};
 use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::Fence;
@@ -306,7 +306,9 @@ impl MemoryWorld for Memory {
     async fn retry(&self, definition: DefinitionId) {
         self.store.retry_quarantined(definition);
     }
+}
 
+impl ConflictWorld for Memory {
     async fn decide(&self, definition: DefinitionId, identity: Identity, column: &str, winner: Side) {
         assert!(self.store.resolve(definition, identity, column, winner));
     }

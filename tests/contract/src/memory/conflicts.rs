@@ -10,7 +10,7 @@ use syncbridge_engine::ports::Ledger as _;
 use syncbridge_engine::ports::pull_memory::PullMemory;
 
 use crate::sample::{LIST, code, refused_with, subject, worker};
-use crate::world::MemoryWorld;
+use crate::world::ConflictWorld;
 
 fn parked(subject: &Subject, column: &str, hashes: (u64, u64)) -> ParkedConflict {
     ParkedConflict {
@@ -34,7 +34,7 @@ fn decision(column: &str, winner: Side, hashes: (u64, u64)) -> Resolution {
     }
 }
 
-pub async fn a_decision_is_told_until_it_was_carried_out<W: MemoryWorld<Memory: PullMemory>>() {
+pub async fn a_decision_is_told_until_it_was_carried_out<W: ConflictWorld<Memory: PullMemory>>() {
     let world = W::open().await;
     let us = worker(&world, LIST).await;
     let (who, other) = (subject("a"), subject("b"));
@@ -70,7 +70,7 @@ pub async fn a_decision_is_told_until_it_was_carried_out<W: MemoryWorld<Memory: 
 }
 
 pub async fn a_conflict_about_the_same_values_keeps_its_decision_and_another_one_loses_it<
-    W: MemoryWorld<Memory: PullMemory>,
+    W: ConflictWorld<Memory: PullMemory>,
 >() {
     let world = W::open().await;
     let us = worker(&world, LIST).await;
@@ -101,7 +101,7 @@ pub async fn a_conflict_about_the_same_values_keeps_its_decision_and_another_one
     );
 }
 
-pub async fn a_closed_conflict_may_come_back<W: MemoryWorld<Memory: PullMemory>>() {
+pub async fn a_closed_conflict_may_come_back<W: ConflictWorld<Memory: PullMemory>>() {
     let world = W::open().await;
     let us = worker(&world, LIST).await;
     let who = subject("a");
@@ -122,7 +122,7 @@ pub async fn a_closed_conflict_may_come_back<W: MemoryWorld<Memory: PullMemory>>
     assert_eq!(us.memory.resolutions(&[who.identity]).await.unwrap(), [vec![]]);
 }
 
-pub async fn a_decision_makes_its_row_dirty_and_due<W: MemoryWorld<Memory: PullMemory>>() {
+pub async fn a_decision_makes_its_row_dirty_and_due<W: ConflictWorld<Memory: PullMemory>>() {
     let world = W::open().await;
     let us = worker(&world, LIST).await;
     let who = subject("a");
@@ -157,7 +157,7 @@ pub async fn a_decision_makes_its_row_dirty_and_due<W: MemoryWorld<Memory: PullM
     assert!(entry.retry_at.is_some());
 }
 
-pub async fn conflicts_are_a_definitions_own_and_need_its_lease<W: MemoryWorld<Memory: PullMemory>>() {
+pub async fn conflicts_are_a_definitions_own_and_need_its_lease<W: ConflictWorld<Memory: PullMemory>>() {
     let world = W::open().await;
     let (us, other) = (worker(&world, LIST).await, worker(&world, LIST).await);
     let who = subject("a");
