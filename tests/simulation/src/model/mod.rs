@@ -8,6 +8,8 @@
 //! when a moment is over, whether the call gets through at all and whether its answer arrives. A call that is
 //! never polled again, because its process was killed there, leaves either nothing or all of its step behind.
 
+#[cfg(test)]
+mod faults_tests;
 pub mod ledger;
 pub mod source;
 mod steps;
