@@ -203,6 +203,31 @@ async fn a_05_a_transaction_that_got_its_id_and_was_prepared_between_two_looks_i
 }
 
 #[tokio::test]
+async fn a_05_a_prepared_transaction_that_drew_the_newest_id_is_not_passed_by_an_instant() {
+    let town = lonely(TABLE).await;
+    let source = open(&town.access, "t", &["k"], &[], Some("at")).await;
+    let mut late = session(&town).await;
+    run(&mut late, "BEGIN; SELECT 1").await;
+    others_commit(&town, 2).await;
+    run(&mut late, "INSERT INTO t VALUES (1)").await;
+    run(&mut late, "PREPARE TRANSACTION 'three'").await;
+
+    // Nobody ends a transaction between its id and the look.
+    let first = in_an_hour(&source.horizon().await.unwrap());
+    assert!(first.xmin < first.xmax);
+    let pending = [PendingWatermark {
+        value: ceiling(&source, &first).await.0,
+        xmax: first.xmax,
+        clock: None,
+    }];
+    assert_eq!(adoptable(&pending, &first).0, None);
+    assert_eq!(adoptable(&pending, &source.horizon().await.unwrap()).0, None);
+
+    run(&town.pool, "COMMIT PREPARED 'three'").await;
+    assert!(adoptable(&pending, &source.horizon().await.unwrap()).0.is_some());
+}
+
+#[tokio::test]
 async fn with_nobody_at_work_the_oldest_start_is_the_clock_and_a_late_starter_comes_after_it() {
     let town = lonely(TABLE).await;
     let source = open(&town.access, "t", &["k"], &[], Some("at")).await;

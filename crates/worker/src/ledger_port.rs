@@ -20,7 +20,7 @@ use syncbridge_meta_store as store;
 use uuid::Uuid;
 
 /// The memory of one definition.
-pub(crate) struct LedgerPort {
+pub struct LedgerPort {
     pub(crate) memory: store::DefinitionStore,
     pub(crate) store: store::MetaStore,
 }

@@ -10,7 +10,7 @@ use syncbridge_engine::ports::{PortResult, Source, SourcePage, WatermarkPosition
 use syncbridge_source_postgres as postgres;
 
 /// A table read in the current generation of marks.
-pub(crate) struct SourcePort {
+pub struct SourcePort {
     pub(crate) table: postgres::PgSource,
     pub(crate) generation: u32,
 }

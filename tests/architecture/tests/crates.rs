@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// A crate of ours and the ones it may use, from the top down.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
     (
         "syncbridge",
         &[
@@ -46,7 +46,9 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("telemetry", &[]),
     ("devstack", &[]),
     ("graph-sim", &[]),
+    ("contract", &["domain", "engine"]),
     ("end-to-end", &["devstack"]),
+    ("simulation", &["domain", "engine", "graph-sim", "target-graph"]),
     ("architecture", &[]),
 ];
 

@@ -20,6 +20,9 @@
 //! enough: `oldest_start` is then `None`. The same on a standby, whose rows are written by sessions of the
 //! primary; its clock is the commit time of the last transaction replayed.
 //!
+//! **The first id not yet given out** is further than the snapshot's `xmax`, which is the one behind the last that
+//! ended: a transaction that drew its id since, and was prepared, would be passed. `age` counts from the former.
+//!
 //! **Prepared transactions** are in no session list, and their `prepared` time is not their start. A server-
 //! written instant needs no more than `xmin` (they have an id). A watermark of any other type is judged by
 //! starts, so a prepared transaction is reported as having begun before everything.
@@ -49,7 +52,9 @@ SELECT (pg_catalog.date_part('epoch', pg_catalog.min(a.xact_start) FILTER (WHERE
 FROM pg_catalog.pg_stat_activity AS a \
 WHERE a.pid <> pg_catalog.pg_backend_pid() \
   AND a.datid = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()); \
-SELECT pg_catalog.pg_snapshot_xmin(s.now)::text, pg_catalog.pg_snapshot_xmax(s.now)::text, \
+SELECT pg_catalog.pg_snapshot_xmin(s.now)::text, \
+       (pg_catalog.pg_snapshot_xmax(s.now)::text::int8 \
+           + pg_catalog.age(pg_catalog.pg_snapshot_xmax(s.now)::pg_catalog.xid))::text, \
        EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p \
                WHERE p.database = pg_catalog.current_database())::text \
 FROM (SELECT pg_catalog.pg_current_snapshot() AS now) AS s";
