@@ -1,7 +1,7 @@
 # Everything one does with this tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types evidence soak drill bench
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types docs-conflicts evidence soak drill bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -40,6 +40,9 @@ docs-links: ## Check links, anchors and wording of the documentation
 
 docs-types: ## Write docs/types.md from the product's table of types
 	cargo run --quiet --locked -p syncbridge-domain --example type_matrix > docs/types.md
+
+docs-conflicts: ## Write docs/conflicts.md from what reconciliation answers
+	cargo run --quiet --locked -p syncbridge-domain --example conflict_table > docs/conflicts.md
 
 evidence: ## Write docs/status.md and print requirement -> proof -> result
 	@scripts/evidence

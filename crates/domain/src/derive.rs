@@ -12,7 +12,7 @@ use crate::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN, Title
 use crate::pg_type::PgType;
 use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
 use crate::table::{ColumnShape, TableShape};
-use crate::type_matrix::{default_facet, row_of, unfit_choice};
+use crate::type_matrix::{Fidelity, default_facet, fidelity, row_of, unfit_choice, unseen_in_list};
 
 /// What a person chose for one column.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -31,6 +31,9 @@ pub struct FieldChoice {
     pub facet: Option<Facet>,
     /// Which way it travels; absent: as the definition says, as far as the column can.
     pub direction: Option<Direction>,
+    /// Whether it may go both ways although the list does not show the source's value whole; absent: as the
+    /// definition says.
+    pub lossy: Option<bool>,
     /// Overrides the definition's policy.
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
@@ -52,6 +55,8 @@ pub struct Choices {
     pub time_zone: Option<Tz>,
     /// Which way fields travel that say nothing of their own.
     pub direction: Direction,
+    /// Whether fields that lose something on the way to the list may go both ways.
+    pub lossy: bool,
 }
 
 /// Why no mapping can be derived.
@@ -140,6 +145,22 @@ pub enum DeriveError {
         /// Why.
         reason: &'static str,
     },
+    /// A field that loses something on the way to the list was to go both ways, and nobody asked for that.
+    #[error(
+        "column `{column}` cannot go both ways: as `{kind}` the list does not show {what}, and an edit there would lose \
+         it; write `direction: push` for it, {alternative}or `lossy: allow`, which lets only those values be edited in \
+         the list that it shows whole"
+    )]
+    Lossy {
+        /// Column.
+        column: String,
+        /// Kind of the list column.
+        kind: &'static str,
+        /// What is lost.
+        what: &'static str,
+        /// The kind that keeps it, as a part of the sentence.
+        alternative: String,
+    },
     /// A field that was to travel against its definition.
     #[error(
         "column `{column}` is to go {field}, but the definition goes {definition} only; change `spec.direction`"
@@ -178,6 +199,10 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
         } else {
             facet_of(column, choice)?
         };
+        let direction = direction_of(column, choice, choices, &key)?;
+        if direction == Direction::Both && !choice.lossy.unwrap_or(choices.lossy) {
+            shows_whole(column, &facet)?;
+        }
         let target = internal_name(column, choice, is_title, &fields)?;
         fields.push(FieldMapping {
             column: column.name.clone(),
@@ -189,7 +214,7 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
                 .clone()
                 .unwrap_or_else(|| human_name(&column.name)),
             facet,
-            direction: direction_of(column, choice, choices, &key)?,
+            direction,
             passive: choice.passive || choices.watermark.as_deref() == Some(column.name.as_str()),
             conflict: choice.conflict,
             on_foreign_edit: choice.on_foreign_edit,
@@ -252,6 +277,27 @@ fn direction_of(
             definition: choices.direction.word(),
         }),
     }
+}
+
+/// Refuses a column of which a list shows only a part.
+fn shows_whole(column: &ColumnShape, facet: &Facet) -> Result<(), DeriveError> {
+    let kind = facet.kind();
+    let Some(what) = unseen_in_list(&column.pg_type, kind) else {
+        return Ok(());
+    };
+    let alternative = match fidelity(&column.pg_type, kind) {
+        Fidelity::Loses {
+            alternative: Some(keeps),
+            ..
+        } => format!("`type: {keeps}`, "),
+        _ => String::new(),
+    };
+    Err(DeriveError::Lossy {
+        column: column.name.clone(),
+        kind: kind.word(),
+        what,
+        alternative,
+    })
 }
 
 /// The list column that was asked for, if the type can fill one, or else the type's default.
@@ -700,6 +746,117 @@ mod tests {
             ..Choices::default()
         };
         assert!(derive(&shape, &choices).unwrap().fields[1].passive);
+    }
+
+    fn both_ways(columns: Vec<ColumnShape>, fields: Vec<FieldChoice>) -> Result<Vec<Direction>, DeriveError> {
+        let choices = Choices {
+            fields: (!fields.is_empty()).then_some(fields),
+            direction: Direction::Both,
+            watermark: Some("updated_at".into()),
+            ..Choices::default()
+        };
+        let mapping = derive(&table(columns), &choices)?;
+        Ok(mapping.fields.iter().map(|field| field.direction).collect())
+    }
+
+    #[test]
+    fn what_only_the_source_can_write_is_pushed_and_cannot_be_asked_for_otherwise() {
+        let columns = || {
+            let computed = ColumnShape {
+                generated: true,
+                ..column("total", PgType::Int4)
+            };
+            vec![
+                column("id", PgType::Int4),
+                column("name", PgType::Text),
+                computed,
+                column("updated_at", PgType::TimestampTz),
+            ]
+        };
+        use Direction::{Both, Pull, Push};
+        assert_eq!(
+            both_ways(columns(), Vec::new()).unwrap(),
+            [Push, Both, Push, Push]
+        );
+        for name in ["id", "total", "updated_at"] {
+            for direction in [Pull, Both] {
+                let asked = FieldChoice {
+                    column: name.into(),
+                    direction: Some(direction),
+                    ..FieldChoice::default()
+                };
+                let refused = both_ways(columns(), vec![asked]).unwrap_err();
+                assert!(
+                    matches!(&refused, DeriveError::NotWritable { column, .. } if column == name),
+                    "{refused}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_field_that_the_list_does_not_show_whole_goes_both_ways_only_where_that_is_asked_for() {
+        let columns = || {
+            vec![
+                column("id", PgType::Int4),
+                column("due", PgType::Timestamp),
+                column("weight", PgType::Float8),
+                column("updated_at", PgType::TimestampTz),
+            ]
+        };
+        let error = both_ways(columns(), Vec::new()).unwrap_err().to_string();
+        for part in [
+            "`due`",
+            "fractions of a second",
+            "`type: text`",
+            "`lossy: allow`",
+            "`direction: push`",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        let asked = |direction, lossy, facet| FieldChoice {
+            column: "due".into(),
+            direction,
+            lossy,
+            facet,
+            ..FieldChoice::default()
+        };
+        let goes = |choice| both_ways(columns(), vec![choice]).map(|found| found[0]);
+        assert_eq!(goes(asked(None, Some(true), None)), Ok(Direction::Both));
+        assert_eq!(
+            goes(asked(None, None, Some(Facet::MultiLine))),
+            Ok(Direction::Both)
+        );
+        assert_eq!(
+            goes(asked(Some(Direction::Push), None, None)),
+            Ok(Direction::Push)
+        );
+        assert_eq!(
+            goes(asked(Some(Direction::Pull), None, None)),
+            Ok(Direction::Pull)
+        );
+        assert!(goes(asked(None, Some(false), None)).is_err());
+    }
+
+    #[test]
+    fn a_field_cannot_go_against_its_definition() {
+        let fields = vec![FieldChoice {
+            column: "name".into(),
+            direction: Some(Direction::Both),
+            ..FieldChoice::default()
+        }];
+        let shape = table(vec![column("id", PgType::Int4), column("name", PgType::Text)]);
+        for definition in [Direction::Push, Direction::Pull] {
+            let choices = Choices {
+                fields: Some(fields.clone()),
+                direction: definition,
+                ..Choices::default()
+            };
+            assert!(matches!(
+                derive(&shape, &choices),
+                Err(DeriveError::AgainstDefinition { .. })
+            ));
+        }
     }
 
     proptest! {

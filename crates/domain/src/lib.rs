@@ -9,6 +9,7 @@ mod array_literal;
 pub mod canonical;
 pub mod clock;
 pub mod conflict;
+pub mod conflict_table;
 pub mod convert;
 pub mod convert_back;
 pub mod delta;

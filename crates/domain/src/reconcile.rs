@@ -15,6 +15,7 @@
 use serde::Serialize;
 
 use crate::agreed::CellHash;
+use crate::conflict::Side;
 use crate::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit, OnForeignRestore};
 
 /// What one side shows of one field.
@@ -54,6 +55,8 @@ pub struct FieldInput {
     pub equal: Option<bool>,
     /// A pull would cut the source value, because it does not survive the way to the list and back.
     pub pull_would_lose: bool,
+    /// Who wins by a person's decision about exactly the two values that are shown.
+    pub resolution: Option<Side>,
     /// The field's rules.
     pub rule: FieldRule,
 }
@@ -108,6 +111,8 @@ pub struct RowInput {
     pub pushes: bool,
     /// Whether the definition writes to the source.
     pub pulls: bool,
+    /// Whether items may become rows; without meaning where the definition does not write to the source.
+    pub inserts: bool,
     /// What happens to the other side of a deleted row.
     pub delete: DeletePolicy,
     /// What happens to an item that a person brought back although its row is gone.
@@ -239,12 +244,55 @@ pub fn reconcile(row: &RowInput, fields: &[FieldInput]) -> Decision {
 }
 
 fn judge(row: &RowInput, field: &FieldInput) -> FieldDecision {
-    let decided = decide_field(field, row.later);
+    let decided = decide_field(&as_far_as_the_row_goes(row, field), row.later);
+    let reaches = match side_written(decided) {
+        Some(Side::Target) => row.pushes,
+        Some(Side::Source) => row.pulls(),
+        None => true,
+    };
     // An archive is written once: only agreement may still be recorded.
-    if row.archive_only && decided != FieldDecision::Adopt {
+    if !reaches || row.archive_only && decided != FieldDecision::Adopt {
         FieldDecision::Nothing
     } else {
         decided
+    }
+}
+
+/// A field that goes both ways in a definition that goes one way is the other side's guest.
+fn as_far_as_the_row_goes(row: &RowInput, field: &FieldInput) -> FieldInput {
+    let direction = match field.rule.direction {
+        Direction::Both if !row.pulls() => Direction::Push,
+        Direction::Both if !row.pushes => Direction::Pull,
+        direction => direction,
+    };
+    FieldInput {
+        rule: FieldRule {
+            direction,
+            ..field.rule
+        },
+        ..*field
+    }
+}
+
+/// The side that a decision writes, riders included.
+fn side_written(decision: FieldDecision) -> Option<Side> {
+    use FieldDecision as F;
+    match decision {
+        F::ToTarget | F::RideToTarget | F::ConflictToTarget => Some(Side::Target),
+        F::ToSource | F::RideToSource | F::ConflictToSource => Some(Side::Source),
+        _ => None,
+    }
+}
+
+impl RowInput {
+    /// Whether anything may be written to the source: an archive takes nothing back.
+    fn pulls(&self) -> bool {
+        self.pulls && !self.archive_only
+    }
+
+    /// Whether an item may become a row.
+    fn inserts(&self) -> bool {
+        self.pulls() && self.inserts
     }
 }
 
@@ -259,23 +307,33 @@ fn decide_row(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
             (One, ProvenGone | Missing | Unseen) if row.pushes => RowDecision::CreateItem,
             (One, One) if row.may_adopt => RowDecision::Adopt,
             (One, One) => RowDecision::ParkMany,
-            (ProvenGone, One) if row.pulls => RowDecision::InsertRow,
-            (Unseen | Missing, One) if row.pulls => RowDecision::NeedsSource,
+            (ProvenGone, One) if row.inserts() => RowDecision::InsertRow,
+            (Unseen | Missing, One) if row.pulls() => RowDecision::NeedsSource,
             _ => RowDecision::Nothing,
         },
         Base::Live => decide_live(row, fields),
         Base::Tombstone => match (row.source, row.target) {
-            (One, One) => RowDecision::Adopt,
+            // A state that is no newer than the row's end shows the row from before it.
+            (One, One) if row.source_is_newer => RowDecision::Adopt,
             (One, _) if row.pushes && row.source_is_newer => RowDecision::CreateItem,
             (ProvenGone, One) if row.pushes => restored(row),
+            (Unseen | Missing, One) if row.pulls() => RowDecision::NeedsSource,
+            // Where the list owns the rows, an item that is back is a row that is back.
+            (ProvenGone, One) if !row.pushes && row.inserts() => RowDecision::InsertRow,
             (_, One) => RowDecision::RestoreReported,
             _ => RowDecision::Nothing,
         },
         Base::Left => match (row.source, row.target) {
             // The row is back and its old item still stands: the same item goes on.
             (One, One) if row.source_is_newer => RowDecision::Adopt,
-            (One, ProvenGone) if row.pushes && row.source_is_newer => RowDecision::CreateItem,
+            // Where items may be deleted for good, it can be the item that went: the row asks for a new one with its
+            // next change, as it does where the list owns nothing.
+            (One, ProvenGone) if row.pushes && row.source_is_newer => match row.pulls() {
+                true if edited(fields, Side::Source) != Edited::Yes => RowDecision::Nothing,
+                _ => RowDecision::CreateItem,
+            },
             (One, Missing | Unseen) if row.source_is_newer => RowDecision::NeedsTarget,
+            (ProvenGone, ProvenGone) => RowDecision::Bury,
             _ => RowDecision::Nothing,
         },
     }
@@ -289,6 +347,8 @@ fn decide_live(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
         (ProvenGone, One | Unseen) => source_deleted(row, fields),
         (ProvenGone, Missing) => RowDecision::SuspectTarget,
         (Missing, _) => RowDecision::SuspectSource,
+        // The row may hold an edit, and it is deleted only as it was seen.
+        (Unseen, ProvenGone) if row.pulls() => RowDecision::NeedsSource,
         (One | Unseen, ProvenGone) => target_deleted(row, fields),
         (One | Unseen, Missing) => RowDecision::SuspectTarget,
         (Unseen, Unseen) => RowDecision::Nothing,
@@ -302,31 +362,58 @@ fn changed(base: CellHash, seen: Seen) -> bool {
     matches!((base, seen), (Some(base), Seen::Value(Some(now))) if base != now)
 }
 
+/// Whether a side holds an edit that a deletion on the other one would take with it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edited {
+    Yes,
+    No,
+    /// It shows values that nobody ever agreed on.
+    Unknown,
+}
+
+/// Whether one side holds an edit of a field that is not passive and that travels from there.
+fn edited(fields: &[FieldInput], side: Side) -> Edited {
+    let mut found = Edited::No;
+    for field in fields.iter().filter(|field| !field.rule.passive) {
+        let (base, seen, stays) = match side {
+            Side::Source => (field.base_source, field.source, Direction::Pull),
+            Side::Target => (field.base_target, field.target, Direction::Push),
+        };
+        if field.rule.direction == stays || seen == Seen::Unseen {
+            continue;
+        }
+        if changed(base, seen) {
+            return Edited::Yes;
+        }
+        if base.is_none() {
+            found = Edited::Unknown;
+        }
+    }
+    found
+}
+
 fn source_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
+    let there = edited(fields, Side::Target);
     if !row.pushes {
         // The list owns the rows: what the source lost comes back with the next change of the item.
-        return RowDecision::ForeignDeleteReported;
+        return match there {
+            Edited::Yes if row.inserts() => RowDecision::InsertRow,
+            _ => RowDecision::ForeignDeleteReported,
+        };
     }
-    let edited_there = row.pulls
-        && fields.iter().any(|f| {
-            f.rule.direction != Direction::Push && !f.rule.passive && changed(f.base_target, f.target)
-        });
     let delete_wins = match row.conflict {
         ConflictPolicy::SourceWins => true,
         ConflictPolicy::TargetWins => false,
         ConflictPolicy::LatestWins => row.later == Later::Source,
-        ConflictPolicy::Manual => {
-            return if edited_there {
-                RowDecision::ConflictParked
-            } else {
-                delete_item(row)
-            };
-        }
+        ConflictPolicy::Manual if there != Edited::No && row.pulls() => return RowDecision::ConflictParked,
+        ConflictPolicy::Manual => true,
     };
-    if edited_there && !delete_wins {
-        RowDecision::InsertRow
-    } else {
-        delete_item(row)
+    match there {
+        _ if delete_wins || !row.pulls() => delete_item(row),
+        Edited::No => delete_item(row),
+        Edited::Yes if row.inserts() => RowDecision::InsertRow,
+        // The edit wins and may not become a row, or nobody knows whether there is one.
+        Edited::Yes | Edited::Unknown => RowDecision::ConflictParked,
     }
 }
 
@@ -354,12 +441,10 @@ fn restored(row: &RowInput) -> RowDecision {
 }
 
 fn target_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
-    let edited_here = fields
-        .iter()
-        .any(|f| f.rule.direction != Direction::Pull && !f.rule.passive && changed(f.base_source, f.source));
-    if !row.pulls {
+    let here = edited(fields, Side::Source);
+    if !row.pulls() {
         // A person deleted an item that the source owns: the row returns with its next change.
-        return if edited_here && row.pushes && !row.archive_only {
+        return if here == Edited::Yes && row.pushes && !row.archive_only {
             RowDecision::CreateItem
         } else {
             RowDecision::ForeignDeleteReported
@@ -369,15 +454,22 @@ fn target_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
         ConflictPolicy::SourceWins => false,
         ConflictPolicy::TargetWins => true,
         ConflictPolicy::LatestWins => row.later == Later::Target,
-        ConflictPolicy::Manual if edited_here => return RowDecision::ConflictParked,
+        ConflictPolicy::Manual if here != Edited::No && row.pushes => return RowDecision::ConflictParked,
         ConflictPolicy::Manual => true,
     };
-    if edited_here && !delete_wins && row.pushes {
-        return RowDecision::CreateItem;
+    match here {
+        _ if delete_wins || !row.pushes => delete_row(row),
+        Edited::No => delete_row(row),
+        Edited::Yes => RowDecision::CreateItem,
+        Edited::Unknown => RowDecision::ConflictParked,
     }
+}
+
+fn delete_row(row: &RowInput) -> RowDecision {
     match row.delete {
         DeletePolicy::Propagate if row.deletes_allowed => RowDecision::DeleteRow,
         DeletePolicy::Propagate => RowDecision::Refuse,
+        // A table has no mark for what is archived: the row stays as it is.
         DeletePolicy::Keep | DeletePolicy::Archive => RowDecision::LeaveItem,
     }
 }
@@ -385,6 +477,41 @@ fn target_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {
 /// Decides about one field of a row that exists on both sides.
 #[must_use]
 pub fn decide_field(field: &FieldInput, later: Later) -> FieldDecision {
+    let decided = decide_by_rule(field, later);
+    match resolved(field, decided).unwrap_or(decided) {
+        // What goes to the source goes by what it holds, and what comes from it has to be known.
+        FieldDecision::ToSource
+        | FieldDecision::ToTarget
+        | FieldDecision::ConflictToTarget
+        | FieldDecision::ConflictToSource
+        | FieldDecision::ConflictParked
+            if field.source == Seen::Unseen =>
+        {
+            FieldDecision::NeedsSource
+        }
+        FieldDecision::ToSource if field.target == Seen::Unseen => FieldDecision::NeedsTarget,
+        decided => decided,
+    }
+}
+
+/// What a person's decision makes of a field in which nobody would win, or another. It is about two values; where one
+/// side moved on alone it is history.
+fn resolved(field: &FieldInput, decided: FieldDecision) -> Option<FieldDecision> {
+    use FieldDecision as F;
+    if !matches!(
+        decided,
+        F::ConflictParked | F::NeedsPlan | F::ConflictToTarget | F::ConflictToSource
+    ) {
+        return None;
+    }
+    match (field.resolution?, field.rule.direction) {
+        (Side::Source, Direction::Push | Direction::Both) => Some(F::ConflictToTarget),
+        (Side::Target, Direction::Pull | Direction::Both) => Some(F::ConflictToSource),
+        _ => None,
+    }
+}
+
+fn decide_by_rule(field: &FieldInput, later: Later) -> FieldDecision {
     let rule = field.rule;
     let here = changed(field.base_source, field.source);
     let there = match (field.base_source, field.base_target) {
@@ -394,16 +521,16 @@ pub fn decide_field(field: &FieldInput, later: Later) -> FieldDecision {
         (Some(_), None) if rule.direction == Direction::Push => field.equal == Some(false),
         _ => return decide_unknown(field),
     };
-    if rule.passive {
-        return match (rule.direction, here, there) {
-            (Direction::Push | Direction::Both, true, _) => FieldDecision::RideToTarget,
-            (Direction::Pull | Direction::Both, _, true) => FieldDecision::RideToSource,
-            _ => FieldDecision::Nothing,
-        };
-    }
     match (here, there) {
         (false, false) => FieldDecision::Nothing,
-        (true, true) if field.equal == Some(true) => FieldDecision::Adopt,
+        // Whoever moved, a reader of the list could not tell the two apart: a write would change nothing there, and
+        // in the source only what the list never showed.
+        _ if field.equal == Some(true) => FieldDecision::Adopt,
+        _ if rule.passive => match (rule.direction, here) {
+            (Direction::Push | Direction::Both, true) => FieldDecision::RideToTarget,
+            (Direction::Pull | Direction::Both, _) if there => FieldDecision::RideToSource,
+            _ => FieldDecision::Nothing,
+        },
         (true, false) => match rule.direction {
             Direction::Push | Direction::Both => FieldDecision::ToTarget,
             Direction::Pull => foreign(rule, FieldDecision::ToSource),
@@ -425,9 +552,10 @@ pub fn decide_field(field: &FieldInput, later: Later) -> FieldDecision {
 fn decide_unknown(field: &FieldInput) -> FieldDecision {
     match (field.source, field.target) {
         // A passive field causes nothing, not even a read.
-        _ if field.rule.passive && field.equal != Some(true) => match field.rule.direction {
-            Direction::Push | Direction::Both => FieldDecision::RideToTarget,
-            Direction::Pull => FieldDecision::RideToSource,
+        (source, target) if field.rule.passive && field.equal != Some(true) => match field.rule.direction {
+            Direction::Push | Direction::Both if source != Seen::Unseen => FieldDecision::RideToTarget,
+            Direction::Pull if target != Seen::Unseen => FieldDecision::RideToSource,
+            _ => FieldDecision::Nothing,
         },
         (Seen::Unseen, _) => FieldDecision::NeedsSource,
         (_, Seen::Unseen) => FieldDecision::NeedsTarget,
@@ -487,6 +615,14 @@ impl Decision {
             .any(|f| matches!(f, FieldDecision::ToTarget | FieldDecision::ConflictToTarget))
     }
 
+    /// Whether anything is to be written to the source row's columns.
+    #[must_use]
+    pub fn writes_source(&self) -> bool {
+        self.fields
+            .iter()
+            .any(|f| matches!(f, FieldDecision::ToSource | FieldDecision::ConflictToSource))
+    }
+
     /// Whether the target must be read before the decision can be made.
     #[must_use]
     pub fn needs_target(&self) -> bool {
@@ -512,3 +648,7 @@ impl Decision {
 #[cfg(test)]
 #[path = "reconcile_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "reconcile_enumeration.rs"]
+mod enumeration;

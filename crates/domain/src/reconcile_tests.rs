@@ -23,6 +23,7 @@ fn field(direction: Direction, source: Seen, target: Seen) -> FieldInput {
         target,
         equal: None,
         pull_would_lose: false,
+        resolution: None,
         rule: rule(direction),
     }
 }
@@ -34,6 +35,7 @@ fn push_row() -> RowInput {
         target: Existence::Unseen,
         pushes: true,
         pulls: false,
+        inserts: false,
         delete: DeletePolicy::Propagate,
         on_foreign_restore: OnForeignRestore::Report,
         conflict: ConflictPolicy::SourceWins,
@@ -329,6 +331,7 @@ fn each_row(visit: &mut dyn FnMut(&RowInput)) {
                             target,
                             pushes: bit(0),
                             pulls: bit(1),
+                            inserts: bit(1),
                             delete,
                             // Read only where both sides were gone, so each value meets every combination there.
                             on_foreign_restore: match delete {
@@ -374,6 +377,7 @@ fn each_field(visit: &mut dyn FnMut(FieldInput)) {
                                 target,
                                 equal,
                                 pull_would_lose: passive,
+                                resolution: None,
                                 rule: FieldRule {
                                     passive,
                                     ..rule(direction)

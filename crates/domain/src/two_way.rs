@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Settings of the way from the list to the source; without meaning where a definition only pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TwoWay {
     /// Items that people add become rows.
     pub inserts: bool,
@@ -14,6 +15,10 @@ pub struct TwoWay {
     pub full_visibility: bool,
     /// Seconds between the report that an item was deleted and the look that may prove it.
     pub delete_delay: u64,
+    /// Fields that lose something on the way to the list may go both ways, where they do not say so themselves.
+    pub lossy: bool,
+    /// When a field that both sides keep rewriting is parked.
+    pub ping_pong: PingPong,
 }
 
 impl Default for TwoWay {
@@ -22,6 +27,8 @@ impl Default for TwoWay {
             inserts: true,
             full_visibility: false,
             delete_delay: 300,
+            lossy: false,
+            ping_pong: PingPong::default(),
         }
     }
 }
@@ -31,5 +38,45 @@ impl TwoWay {
     #[must_use]
     pub fn delete_delay(&self) -> Duration {
         Duration::from_secs(self.delete_delay)
+    }
+}
+
+/// The breaker for a field that a flow in the list and a trigger in the source, say, rewrite in turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PingPong {
+    /// So many writes of one field of one row, each in the other direction than the one before, are too many.
+    pub alternations: u32,
+    /// Seconds within which they count.
+    pub within: u64,
+}
+
+impl Default for PingPong {
+    fn default() -> Self {
+        Self {
+            alternations: 6,
+            within: 600,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_stored_before_there_were_others_still_read() {
+        let stored = serde_json::json!({ "inserts": false, "full_visibility": true, "delete_delay": 60 });
+        let read: TwoWay = serde_json::from_value(stored).unwrap();
+        assert_eq!(
+            read,
+            TwoWay {
+                inserts: false,
+                full_visibility: true,
+                delete_delay: 60,
+                ..TwoWay::default()
+            }
+        );
+        assert_eq!(serde_json::from_str::<TwoWay>("{}").unwrap(), TwoWay::default());
     }
 }

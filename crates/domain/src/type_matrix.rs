@@ -42,6 +42,10 @@ pub struct TypeRow {
     pub column: &'static str,
     /// What a cell shows, for people.
     pub form: &'static str,
+    /// What may be entered in the list where the source follows it, for people.
+    pub back: &'static str,
+    /// Codes under which an entry is refused before PostgreSQL is asked.
+    pub unwritable: &'static [&'static str],
     /// What is lost.
     pub fidelity: Fidelity,
     /// Codes under which single values are refused in the default column.
@@ -99,6 +103,17 @@ pub fn fidelity(pg_type: &PgType, kind: FacetKind) -> Fidelity {
         // Text keeps everything but the difference of nothing and an empty text, where a type has such a text.
         _ if row.fidelity == EMPTY => EMPTY,
         _ => Fidelity::Lossless,
+    }
+}
+
+/// What a person who edits such a column in a list may not see of the source's value; `None`: nothing that counts.
+///
+/// An empty text and NULL read alike, and PostgreSQL itself holds −0 and 0 for equal: neither is anything to lose.
+#[must_use]
+pub fn unseen_in_list(pg_type: &PgType, kind: FacetKind) -> Option<&'static str> {
+    match fidelity(pg_type, kind) {
+        lost @ Fidelity::Loses { what, .. } if lost != EMPTY && lost != SIGN_OF_ZERO => Some(what),
+        _ => None,
     }
 }
 
@@ -216,12 +231,22 @@ const SEVERAL: Fidelity = Fidelity::Loses {
     what: "order and repetition; an empty array and NULL are one: an empty cell",
     alternative: Some("multiline"),
 };
+const SIGN_OF_ZERO: Fidelity = Fidelity::Loses {
+    what: "the sign of zero",
+    alternative: Some("text"),
+};
 const FRACTION: Fidelity = Fidelity::Loses {
     what: "fractions of a second, which are cut off",
     alternative: Some("text"),
 };
 const TEXTS: &[&str] = &["value.too_long", "value.control_character"];
 const DATES: &[&str] = &["value.date_range"];
+const OF_TYPE: &str = "pull.not_of_type";
+const WHOLE: &str = "pull.not_whole";
+const RANGE: &str = "pull.out_of_range";
+const LABEL: &str = "pull.not_a_label";
+const CHARACTER: &str = "pull.character";
+const LONG: &[&str] = &["pull.too_long", CHARACTER];
 const CHOICE: &[FacetKind] = &[FacetKind::Choice];
 
 const fn shown(raw: &'static str, json: &'static str) -> Example {
@@ -240,6 +265,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`boolean`",
         column: "`boolean`",
         form: "yes or no; NULL is an empty cell, which people may read as no",
+        back: "yes or no; in a text column `true`, `yes`, `t`, `false`, `no`, `f`",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[FacetKind::Boolean, FacetKind::Choice],
@@ -251,6 +278,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`smallint`, `integer`",
         column: "`number` without decimals",
         form: "the number",
+        back: "a whole number in the type's range",
+        unwritable: &[WHOLE, RANGE],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[FacetKind::Number, FacetKind::Choice],
@@ -262,6 +291,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`bigint`",
         column: "`number` without decimals",
         form: "the number; beyond ±2^53 a list would change it, and it is refused; `type: text` takes every value",
+        back: "a whole number in the type's range",
+        unwritable: &[WHOLE, RANGE],
         fidelity: Fidelity::Lossless,
         refused: &["value.imprecise"],
         kinds: &[FacetKind::Number, FacetKind::Choice],
@@ -273,10 +304,9 @@ const MATRIX: &[TypeRow] = &[
         types: "`real`, `double precision`",
         column: "`number`",
         form: "the number; a `real` as the shortest decimal that stands for it",
-        fidelity: Fidelity::Loses {
-            what: "the sign of zero",
-            alternative: Some("text"),
-        },
+        back: "a number; a `real` is rounded to its own digits, and the list shows them",
+        unwritable: &[RANGE],
+        fidelity: SIGN_OF_ZERO,
         refused: &["value.not_finite"],
         kinds: &[FacetKind::Number],
         examples: &[shown("0.1", "0.1"), shown("-0", "0"), shown("1e+300", "1e300")],
@@ -287,6 +317,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`numeric(p,s)` up to 15 digits",
         column: "`number` with s decimals, from 6 on automatic",
         form: "the number; zeros at the end are not kept, the column shows s decimals",
+        back: "a number of so many digits; what is behind the scale is rounded, and the list shows that",
+        unwritable: &[RANGE],
         fidelity: Fidelity::Lossless,
         refused: &["value.not_finite"],
         kinds: &[FacetKind::Number, FacetKind::Choice],
@@ -305,6 +337,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`numeric` wider or unlimited",
         column: "`text`; `multiline` from 250 digits on",
         form: "every digit as PostgreSQL prints it; as `type: number` a value that a double would change is refused",
+        back: "digits with a point, `NaN`, `Infinity`; the list then shows it as PostgreSQL prints it",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &["value.too_long"],
         kinds: &[FacetKind::Number, FacetKind::Choice],
@@ -322,6 +356,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`money`",
         column: "`number` with 2 decimals",
         form: "the amount without a currency sign, with the decimals of the database's `lc_monetary`; an amount that a double would change is refused",
+        back: "an amount; what is behind the decimals is rounded",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &["value.imprecise"],
         kinds: &[FacetKind::Number],
@@ -333,6 +369,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`varchar(n)`, `char(n)` up to 255",
         column: "`text` of n characters",
         form: "the text; the blanks that fill up a `char(n)` mean nothing and are left out",
+        back: "a text of at most n characters",
+        unwritable: LONG,
         fidelity: EMPTY,
         refused: TEXTS,
         kinds: CHOICE,
@@ -344,6 +382,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`text`, longer and unlimited `varchar` and `char`",
         column: "`multiline`",
         form: "the text, line breaks included",
+        back: "a text",
+        unwritable: LONG,
         fidelity: EMPTY,
         refused: TEXTS,
         kinds: CHOICE,
@@ -355,6 +395,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`name`, `\"char\"`",
         column: "`text`",
         form: "the text",
+        back: "a text",
+        unwritable: &[CHARACTER],
         fidelity: EMPTY,
         refused: &["value.control_character"],
         kinds: CHOICE,
@@ -366,6 +408,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`uuid`",
         column: "`text` of 36 characters",
         form: "small letters and hyphens",
+        back: "a uuid in any spelling; the list then shows small letters and hyphens",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: CHOICE,
@@ -380,6 +424,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`date`",
         column: "`date`",
         form: "the day, kept as the site's midnight, so the [time zone of the site](configuration.md#syncdefinition) must be known",
+        back: "the day, as the site's clock shows it; in a text column `2024-02-29`, `infinity`",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: DATES,
         kinds: &[FacetKind::DateOnly],
@@ -394,6 +440,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`timestamp`",
         column: "`datetime`",
         form: "the time, taken as UTC",
+        back: "the time, taken as UTC; in a text column `2024-02-29 12:00:00`, without a zone",
+        unwritable: &[OF_TYPE],
         fidelity: FRACTION,
         refused: DATES,
         kinds: &[FacetKind::DateTime],
@@ -405,6 +453,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`timestamptz`",
         column: "`datetime`",
         form: "the instant",
+        back: "the instant; in a text column `2024-02-29 12:00:00+02`, UTC where it has no zone",
+        unwritable: &[OF_TYPE],
         fidelity: FRACTION,
         refused: DATES,
         kinds: &[FacetKind::DateTime],
@@ -416,6 +466,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`time`, `timetz`",
         column: "`text`",
         form: "hours, minutes, seconds and what is behind them",
+        back: "`04:05:06`; a `timetz` as PostgreSQL takes it",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[],
@@ -430,6 +482,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`interval`",
         column: "`text`",
         form: "ISO 8601",
+        back: "whatever PostgreSQL takes for one; the list then shows ISO 8601",
+        unwritable: &[],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[],
@@ -441,6 +495,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`bytea`",
         column: "`multiline`",
         form: "`\\x` and two hexadecimal digits a byte, so at most 31,998 bytes",
+        back: "`\\x` and two hexadecimal digits a byte",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: &["value.too_long"],
         kinds: &[],
@@ -452,6 +508,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`json`, `jsonb`",
         column: "`multiline`",
         form: "`json` as it was written, `jsonb` as PostgreSQL prints it",
+        back: "valid JSON; `jsonb` is then shown as PostgreSQL prints it",
+        unwritable: &[OF_TYPE],
         fidelity: Fidelity::Lossless,
         refused: TEXTS,
         kinds: &[],
@@ -463,6 +521,8 @@ const MATRIX: &[TypeRow] = &[
         types: "enums",
         column: "`choice` with the labels; `text` where a label cannot be a choice",
         form: "the label",
+        back: "a label",
+        unwritable: &[LABEL],
         fidelity: Fidelity::Lossless,
         refused: &["value.not_a_choice"],
         kinds: CHOICE,
@@ -474,6 +534,8 @@ const MATRIX: &[TypeRow] = &[
         types: "arrays of an enum",
         column: "`multichoice` with the labels; `multiline` where a label cannot be a choice",
         form: "the labels, in the order of the choices",
+        back: "labels, each once, in the order of the choices; in a text column as PostgreSQL writes arrays",
+        unwritable: &[LABEL],
         fidelity: SEVERAL,
         refused: &["value.not_a_choice", "value.array_shape"],
         kinds: &[FacetKind::MultiChoice],
@@ -485,6 +547,8 @@ const MATRIX: &[TypeRow] = &[
         types: "other arrays, also of many dimensions",
         column: "`multiline`",
         form: "as PostgreSQL writes arrays; with `type: {kind: multichoice, choices: [..]}` as several choices, which loses what arrays of an enum lose",
+        back: "an array as PostgreSQL writes it",
+        unwritable: &[CHARACTER],
         fidelity: Fidelity::Lossless,
         refused: TEXTS,
         kinds: &[FacetKind::MultiChoice],
@@ -499,6 +563,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`inet`, `cidr`, `macaddr`, `macaddr8`",
         column: "`text`",
         form: "the address; `inet` of a single host with its `/32` or `/128`",
+        back: "an address as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: CHOICE,
@@ -510,6 +576,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`int4range`, `int8range`, `daterange`, `tsrange`, `tstzrange`",
         column: "`text`",
         form: "as PostgreSQL prints it",
+        back: "a range as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[],
@@ -526,6 +594,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`oid`, `xid`, `xid8`, `cid`, `tid`, `pg_lsn`",
         column: "`text`",
         form: "as PostgreSQL prints it",
+        back: "as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: CHOICE,
@@ -540,6 +610,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`point`, `line`, `lseg`, `box`, `circle`",
         column: "`text`",
         form: "as PostgreSQL prints it",
+        back: "as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: Fidelity::Lossless,
         refused: &[],
         kinds: &[],
@@ -551,6 +623,8 @@ const MATRIX: &[TypeRow] = &[
         types: "`bit`, `varbit`, `tsvector`, `tsquery`, `citext`, `hstore`, `ltree`",
         column: "`multiline`",
         form: "as PostgreSQL prints it",
+        back: "as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: EMPTY,
         refused: TEXTS,
         kinds: CHOICE,
@@ -568,6 +642,8 @@ const MATRIX: &[TypeRow] = &[
         types: "any other type: `xml`, `numrange`, multiranges, `path`, `polygon`, `reg*`, snapshots, composites, types of extensions",
         column: "`multiline`",
         form: "as PostgreSQL prints it; names of the catalog with their schema",
+        back: "as PostgreSQL takes it",
+        unwritable: &[],
         fidelity: EMPTY,
         refused: TEXTS,
         kinds: CHOICE,
@@ -610,6 +686,16 @@ pub fn documentation() -> String {
             words.join(", ")
         );
     }
+    page.push_str(BACK);
+    for row in MATRIX {
+        let codes: Vec<String> = row.unwritable.iter().map(|code| format!("`{code}`")).collect();
+        let codes = if codes.is_empty() {
+            "–".to_owned()
+        } else {
+            codes.join(", ")
+        };
+        let _ = writeln!(page, "| {} | {} | {codes} |", row.types, row.back);
+    }
     page.push_str(MIDDLE);
     for row in MATRIX {
         for example in row.examples {
@@ -648,6 +734,27 @@ Any other combination is refused when the definition is applied.
 
 | PostgreSQL | list column | a cell shows | lost | refused, row by row | may become |
 |---|---|---|---|---|---|
+";
+
+const BACK: &str = "
+## The way back
+Where a field's [direction](configuration.md#fields) is `pull` or `both`, an entry in the list becomes the column's
+value:
+
+* A cleared cell becomes NULL. Where the column takes no NULL it becomes the empty text or the empty array, for types
+  that have one; other types refuse it.
+* An entry that PostgreSQL spells otherwise (a uuid in capitals, `1.5` in a `numeric(30,2)` that is text) is written as
+  it was typed, and the list gets PostgreSQL's spelling back: one write each way. What PostgreSQL prints the same way
+  costs nothing on the way back.
+* Words that PostgreSQL would take for a moment (`now`, `tomorrow`) and dates that can be read in two ways are refused.
+* Where a type loses something on the way to the list, `direction: both` has to be asked for (`lossy: allow`), and a
+  row whose present value the list does not show whole is not overwritten from there: it waits for a person.
+* An entry that has no place is refused before PostgreSQL is asked: its row waits in quarantine, with column, cause and
+  fix ([codes](errors/pull.md)). What PostgreSQL itself refuses (constraints, a range that ends before it begins) is
+  told the same way.
+
+| PostgreSQL | what may be entered | refused before PostgreSQL is asked |
+|---|---|---|
 ";
 
 const MIDDLE: &str = "

@@ -1,5 +1,6 @@
 use super::*;
 use crate::convert::to_target;
+use crate::convert_back::{survives, to_source};
 use crate::mapping::FieldMapping;
 use crate::policy::Direction;
 
@@ -92,6 +93,76 @@ fn every_example_is_what_a_cell_becomes() {
             let shown = (!value.is_blank()).then(|| value.to_json());
             let expected = example.json.map(|json| serde_json::from_str(json).unwrap());
             assert_eq!(shown, expected, "{} {}", row.types, example.raw);
+        }
+    }
+}
+
+fn asked(pg_type: &PgType, facet: Facet) -> FieldMapping {
+    FieldMapping {
+        column: "c".into(),
+        pg_type: pg_type.clone(),
+        nullable: true,
+        target: "C".into(),
+        display_name: "C".into(),
+        facet,
+        direction: Direction::Both,
+        passive: false,
+        conflict: None,
+        on_foreign_edit: None,
+    }
+}
+
+/// A facet of every kind that a type may become.
+fn facets(pg_type: &PgType) -> Vec<Facet> {
+    let choices = || match pg_type.labels() {
+        [] => vec!["idea".to_owned(), "open".to_owned()],
+        labels => labels.to_vec(),
+    };
+    let all = [
+        LINE,
+        Facet::MultiLine,
+        Facet::Number { decimals: None },
+        Facet::Boolean,
+        Facet::Choice { choices: choices() },
+        Facet::MultiChoice { choices: choices() },
+        Facet::DateTime,
+        Facet::DateOnly,
+    ];
+    let row = row_of(pg_type);
+    all.into_iter().filter(|facet| row.takes(facet.kind())).collect()
+}
+
+#[test]
+fn c_06_a_cleared_cell_is_null_for_every_type_in_every_column_and_null_is_a_cleared_cell() {
+    let mut met = 0;
+    for pg_type in samples() {
+        for facet in facets(&pg_type) {
+            let field = asked(&pg_type, facet);
+            let shown = to_target(&field, chrono_tz::UTC, &None).unwrap();
+            assert!(shown.is_blank(), "{pg_type:?}");
+            for cleared in [shown.to_json(), serde_json::Value::Null] {
+                assert_eq!(
+                    to_source(&field, chrono_tz::UTC, &cleared),
+                    Ok(None),
+                    "{pg_type:?} {:?}",
+                    field.facet
+                );
+            }
+            assert!(survives(&field, chrono_tz::UTC, &None));
+            met += 1;
+        }
+    }
+    assert!(met >= 80, "only {met} combinations");
+}
+
+#[test]
+fn every_example_comes_back_but_for_what_the_table_says_is_lost() {
+    for (pg_type, row) in samples().into_iter().zip(rows()) {
+        let field = asked(&pg_type, default_facet(&pg_type));
+        for example in row.examples {
+            let kept = survives(&field, chrono_tz::Europe::Berlin, &Some(example.raw.into()));
+            let lossy = row.fidelity != Fidelity::Lossless;
+            assert!(kept || lossy, "{} {}", row.types, example.raw);
         }
     }
 }

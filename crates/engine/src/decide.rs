@@ -133,6 +133,7 @@ impl<W: World> Session<'_, W> {
             target,
             pushes: self.pushes(),
             pulls: self.pulls(),
+            inserts: self.takes_inserts(),
             delete: self.delete_policy(),
             on_foreign_restore: self.spec.policies.on_foreign_restore,
             conflict: self.spec.policies.conflict,
@@ -195,6 +196,7 @@ impl<W: World> Session<'_, W> {
             target,
             equal,
             pull_would_lose: self.pulls() && self.pull_would_lose(field, cell),
+            resolution: None,
             rule: FieldRule {
                 direction: field.direction,
                 passive: field.passive,

@@ -41,6 +41,7 @@ impl SyncDefinitionSpec {
             watermark: self.source.watermark.clone(),
             time_zone: self.target.time_zone,
             direction: self.direction,
+            lossy: self.policies.two_way.lossy,
         })
     }
 }
@@ -85,6 +86,7 @@ fn field_choice(rule: &FieldRule, table: &TableShape) -> Result<FieldChoice, NoC
         passive: rule.passive,
         facet,
         direction: rule.direction,
+        lossy: rule.lossy,
         conflict: rule.conflict,
         on_foreign_edit: rule.on_foreign_edit,
     })

@@ -95,7 +95,7 @@ pub struct TargetRule {
 }
 
 impl SyncDefinitionSpec {
-    const KEYS: [&'static str; 17] = [
+    const KEYS: [&'static str; 18] = [
         "database",
         "connection",
         "source",
@@ -109,6 +109,7 @@ impl SyncDefinitionSpec {
         "conflict",
         "onForeignEdit",
         "onForeignRestore",
+        "fourEyes",
         "guards",
         "namespace",
         "limits",
@@ -131,6 +132,9 @@ impl SyncDefinitionSpec {
         let exclude = read_exclude(reader, &keys);
         let key = source.as_ref().and_then(|source| source.key.as_deref());
         let policies = read_policies(reader, &keys, key);
+        let four_eyes = keys
+            .get("fourEyes")
+            .map_or(Some(false), |slot| reader.flag(&slot));
         let namespace = keys
             .get("namespace")
             .and_then(|slot| read_namespace(reader, &slot));
@@ -149,7 +153,11 @@ impl SyncDefinitionSpec {
             connection: connection?,
             target: target?,
             direction,
-            policies: Policies { two_way, ..policies },
+            policies: Policies {
+                two_way,
+                four_eyes: four_eyes?,
+                ..policies
+            },
             sentinels,
             limits: limits?,
             paused: paused?,
@@ -169,6 +177,7 @@ impl SyncDefinitionSpec {
             archive_only,
             two_way,
             on_foreign_restore,
+            four_eyes,
             ..
         } = self.policies;
         let fields = self
@@ -189,6 +198,8 @@ impl SyncDefinitionSpec {
             ("onDelete", Some(json!(delete))),
             ("conflict", Some(words::word(&CONFLICT, conflict))),
             ("onForeignEdit", Some(words::word(&FOREIGN_EDIT, on_foreign_edit))),
+            // The default leaves no trace, so that documents stored before there was a choice stay as they are.
+            ("fourEyes", four_eyes.then_some(Json::Bool(true))),
             (
                 "onForeignRestore",
                 (on_foreign_restore != OnForeignRestore::Report)

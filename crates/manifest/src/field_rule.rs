@@ -9,7 +9,7 @@ use crate::catalog::{object, text};
 use crate::node::Body;
 use crate::problem::ProblemCode;
 use crate::reader::{Fields, Reader, Slot, quote};
-use crate::two_way::DIRECTION;
+use crate::two_way::{DIRECTION, LOSSY};
 use crate::words::{self, CONFLICT, FOREIGN_EDIT, NEW_CHOICES};
 
 /// Most choices of a choice column.
@@ -32,6 +32,9 @@ pub struct FieldRule {
     pub facet: Option<FacetRule>,
     /// Which way it travels; absent: as the definition says.
     pub direction: Option<Direction>,
+    /// Whether it may go both ways although the list does not show the source's value whole; absent: as the
+    /// definition says.
+    pub lossy: Option<bool>,
     /// Overrides the definition's policy.
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
@@ -253,7 +256,7 @@ fn read_choices(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<String>> {
 }
 
 impl FieldRule {
-    const KEYS: [&'static str; 13] = [
+    const KEYS: [&'static str; 14] = [
         "column",
         "as",
         "name",
@@ -261,6 +264,7 @@ impl FieldRule {
         "passive",
         "type",
         "direction",
+        "lossy",
         "conflict",
         "onForeignEdit",
         "index",
@@ -305,6 +309,7 @@ impl FieldRule {
             );
         }
         let direction = words::optional(reader, &fields, "direction", &DIRECTION);
+        let lossy = words::optional(reader, &fields, "lossy", &LOSSY);
         let conflict = words::optional(reader, &fields, "conflict", &CONFLICT);
         let on_foreign_edit = words::optional(reader, &fields, "onForeignEdit", &FOREIGN_EDIT);
         let new_choices = words::optional(reader, &fields, "newChoices", &NEW_CHOICES).unwrap_or_default();
@@ -333,6 +338,7 @@ impl FieldRule {
             passive,
             facet,
             direction,
+            lossy,
             conflict,
             on_foreign_edit,
             index,
@@ -351,6 +357,7 @@ impl FieldRule {
             ("passive", self.passive.then_some(Json::Bool(true))),
             ("type", self.facet.as_ref().map(FacetRule::to_json)),
             ("direction", self.direction.map(|direction| json!(direction))),
+            ("lossy", self.lossy.map(|allowed| words::word(&LOSSY, allowed))),
             (
                 "conflict",
                 self.conflict.map(|policy| words::word(&CONFLICT, policy)),

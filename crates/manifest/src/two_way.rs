@@ -2,10 +2,11 @@
 
 use serde_json::{Value as Json, json};
 use syncbridge_domain::policy::Direction;
-use syncbridge_domain::two_way::TwoWay;
+use syncbridge_domain::two_way::{PingPong, TwoWay};
 
+use crate::node::Body;
 use crate::problem::ProblemCode;
-use crate::reader::{Fields, Reader, quote};
+use crate::reader::{Fields, Reader, Slot};
 use crate::span;
 use crate::words;
 
@@ -17,6 +18,8 @@ pub(crate) const DIRECTION: [(&str, Direction); 3] = [
 ];
 
 const INSERTS: [(&str, bool); 2] = [("accept", true), ("ignore", false)];
+/// Whether a field may go both ways although the list does not show the source's value whole.
+pub(crate) const LOSSY: [(&str, bool); 2] = [("allow", true), ("refuse", false)];
 const VISIBILITY: [(&str, bool); 2] = [("attested", true), ("unknown", false)];
 
 /// Reads `direction` and `twoWay`; the second stands only beside a direction that reaches the source.
@@ -25,6 +28,17 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
         Some(slot) => reader.one_of(&slot, &DIRECTION)?,
         None => Direction::Push,
     };
+    if direction != Direction::Push && says(keys, "mode", "archive_only") {
+        reader.report(
+            keys.key_at("mode"),
+            ProblemCode::Contradiction,
+            format!(
+                "`spec.mode` is `archive_only`, and `spec.direction` is `{}`",
+                direction.word()
+            ),
+            "write `direction: push`, or `mode: sync`: an archive is written once and takes nothing back",
+        );
+    }
     let mut two_way = TwoWay::default();
     let Some(slot) = keys.get("twoWay") else {
         return Some((direction, two_way));
@@ -33,11 +47,12 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
         reader.report(
             keys.key_at("twoWay"),
             ProblemCode::Contradiction,
-            format!("{} stands beside `direction: push`", quote("twoWay")),
+            "`spec.twoWay` stands beside `direction: push`",
             "remove it, or write `direction: both`: it says how the source follows the list",
         );
     }
-    let fields = reader.fields(&slot, &["inserts", "fullVisibility", "deleteDelay"])?;
+    let keys = ["inserts", "fullVisibility", "deleteDelay", "lossy", "pingPong"];
+    let fields = reader.fields(&slot, &keys)?;
     if let Some(inserts) = words::optional(reader, &fields, "inserts", &INSERTS) {
         two_way.inserts = inserts;
     }
@@ -48,7 +63,43 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
         // Off is no delay at all: what is reported is looked at with the next run.
         two_way.delete_delay = span::read(reader, &slot)?.unwrap_or(0);
     }
+    if let Some(allowed) = words::optional(reader, &fields, "lossy", &LOSSY) {
+        two_way.lossy = allowed;
+    }
+    if let Some(slot) = fields.get("pingPong") {
+        two_way.ping_pong = read_ping_pong(reader, &slot)?;
+    }
     Some((direction, two_way))
+}
+
+fn says(keys: &Fields<'_>, key: &str, word: &str) -> bool {
+    keys.get(key)
+        .is_some_and(|slot| matches!(slot.body(), Body::Text(text) if text == word))
+}
+
+fn read_ping_pong(reader: &mut Reader, slot: &Slot<'_>) -> Option<PingPong> {
+    let fields = reader.fields(slot, &["alternations", "within"])?;
+    let default = PingPong::default();
+    // One write and its answer happen wherever two sides are kept equal.
+    let alternations = match fields.get("alternations") {
+        Some(slot) => reader.whole(&slot, 2..=1_000).and_then(|n| u32::try_from(n).ok()),
+        None => Some(default.alternations),
+    };
+    let within = match fields.get("within") {
+        Some(slot) => match span::read(reader, &slot)? {
+            Some(seconds) => Some(seconds),
+            None => reader.refuse(
+                &slot,
+                format!("`{}` is `off`", slot.path()),
+                "give it a time, such as 10m; to let more pass, raise `alternations`",
+            ),
+        },
+        None => Some(default.within),
+    };
+    Some(PingPong {
+        alternations: alternations?,
+        within: within?,
+    })
 }
 
 /// As it is written; nothing where a definition only pushes.
@@ -61,5 +112,10 @@ pub(crate) fn to_json(direction: Direction, two_way: TwoWay) -> Option<Json> {
         "inserts": words::word(&INSERTS, two_way.inserts),
         "fullVisibility": words::word(&VISIBILITY, two_way.full_visibility),
         "deleteDelay": span::to_json(delay),
+        "lossy": words::word(&LOSSY, two_way.lossy),
+        "pingPong": {
+            "alternations": two_way.ping_pong.alternations,
+            "within": span::to_json(Some(two_way.ping_pong.within)),
+        },
     }))
 }

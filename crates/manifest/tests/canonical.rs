@@ -82,6 +82,48 @@ fn guards_have_one_form_however_they_were_written() {
 }
 
 #[test]
+fn the_way_back_is_filled_in_where_there_is_one_and_comes_back_as_it_was_written() {
+    let given = |more: &str| one(&format!("{DEFINITION}{more}"));
+    let plain = given("  direction: pull\n");
+    assert_eq!(
+        plain.to_json()["spec"]["twoWay"],
+        json!({
+            "inserts": "accept",
+            "fullVisibility": "unknown",
+            "deleteDelay": "5m",
+            "lossy": "refuse",
+            "pingPong": { "alternations": 6, "within": "10m" },
+        })
+    );
+    assert_eq!(plain.to_json()["spec"]["fourEyes"], json!(null));
+    let all = given(
+        "  direction: both\n  fourEyes: true\n  conflict: latest_wins\n  twoWay: {inserts: ignore, fullVisibility: \
+         attested, deleteDelay: off, lossy: allow, pingPong: {alternations: 9, within: 90s}}\n  fields:\n    - \
+         {column: due, direction: both, lossy: refuse, conflict: manual}\n    - {column: total, direction: push}\n",
+    );
+    let shown = all.to_json();
+    assert_eq!(
+        shown["spec"]["twoWay"],
+        json!({
+            "inserts": "ignore",
+            "fullVisibility": "attested",
+            "deleteDelay": "off",
+            "lossy": "allow",
+            "pingPong": { "alternations": 9, "within": "90s" },
+        })
+    );
+    assert_eq!(
+        shown["spec"]["fields"][0],
+        json!({ "column": "due", "direction": "both", "lossy": "refuse", "conflict": "manual" })
+    );
+    assert_eq!(shown["spec"]["fourEyes"], json!(true));
+    for document in [plain, all] {
+        assert_eq!(one(&document.to_yaml().unwrap()), document);
+        assert_eq!(Document::from_json("stored", &document.to_json()), Ok(document));
+    }
+}
+
+#[test]
 fn json_is_read_like_yaml_alone_and_in_a_list() {
     let document = one(DEFINITION);
     let json = document.to_json();

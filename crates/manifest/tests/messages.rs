@@ -78,8 +78,8 @@ fn a_14_an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
         &[
             "sync.yaml:9:3: unknown key `feilds` in `spec` → did you mean `fields`? [manifest.unknown_key]",
             "sync.yaml:11:3: unknown key `colour` in `spec` → allowed: database, connection, source, target, \
-             direction, mode, fields, exclude, onDelete, conflict, onForeignEdit, onForeignRestore, guards, \
-             namespace, limits, paused [manifest.unknown_key]",
+             direction, twoWay, mode, fields, exclude, onDelete, conflict, onForeignEdit, onForeignRestore, fourEyes, \
+             guards, namespace, limits, paused [manifest.unknown_key]",
         ],
     );
 }
@@ -88,7 +88,7 @@ fn a_14_an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
 fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
     let text = format!(
         "{HEAD}  database: Company\n  source:\n    table: projects\n    feed: watermark\n  target:\n    \
-         site: contoso\n    list: ''\n    timeZone: Europe/Berln\n  direction: both\n  onDelete: archive\n  \
+         site: contoso\n    list: ''\n    timeZone: Europe/Berln\n  direction: boht\n  onDelete: archive\n  \
          paused: 'no'\n"
     );
     says(
@@ -110,10 +110,57 @@ fn everything_that_is_wrong_is_said_at_once_in_the_order_of_the_text() {
              [manifest.invalid_value]",
             "sync.yaml:12:15: `Europe/Berln` is no time zone → did you mean `Europe/Berlin`? \
              [manifest.invalid_value]",
-            "sync.yaml:13:14: `spec.direction` is not `push`, and only `push` is there today → `pull` and `both` \
-             come with issue C; write `push` [manifest.opens_later]",
+            "sync.yaml:13:14: `spec.direction` is `boht` → did you mean `both`? Allowed: push, pull, both \
+             [manifest.invalid_value]",
             "sync.yaml:15:11: `spec.paused` is text, not true or false → write `true` or `false`, without quotes \
              [manifest.wrong_type]",
+        ],
+    );
+}
+
+#[test]
+fn what_is_said_of_the_way_back_is_held_to_the_direction_and_to_its_bounds() {
+    says(
+        &with("  twoWay: {inserts: ignore}\n"),
+        &[
+            "sync.yaml:9:3: `spec.twoWay` stands beside `direction: push` → remove it, or write `direction: both`: it \
+             says how the source follows the list [manifest.contradiction]",
+        ],
+    );
+    says(
+        &with(
+            "  direction: both\n  mode: archive_only\n  twoWay:\n    inserts: yes\n    fullVisibility: attest\n    \
+             deleteDelay: soon\n    lossy: allowed\n    pingPong: {alternations: 1, within: off}\n",
+        ),
+        &[
+            "sync.yaml:10:3: `spec.mode` is `archive_only`, and `spec.direction` is `both` → write `direction: push`, \
+             or `mode: sync`: an archive is written once and takes nothing back [manifest.contradiction]",
+            "sync.yaml:12:14: `spec.twoWay.inserts` is `yes` → allowed: accept, ignore [manifest.invalid_value]",
+            "sync.yaml:13:21: `spec.twoWay.fullVisibility` is `attest` → did you mean `attested`? Allowed: attested, \
+             unknown [manifest.invalid_value]",
+            "sync.yaml:14:18: `spec.twoWay.deleteDelay` is `soon` → a whole number with its unit, from 1s to 366d: \
+             90s, 30m, 24h or 7d; or `off` [manifest.invalid_value]",
+        ],
+    );
+    says(
+        &with("  direction: both\n  twoWay: {pingPong: {alternations: 1, within: off}, lossy: allo}\n"),
+        &[
+            "sync.yaml:10:37: `spec.twoWay.pingPong.alternations` is 1 → a whole number from 2 to 1000 \
+             [manifest.invalid_value]",
+            "sync.yaml:10:48: `spec.twoWay.pingPong.within` is `off` → give it a time, such as 10m; to let more pass, \
+             raise `alternations` [manifest.invalid_value]",
+            "sync.yaml:10:61: `spec.twoWay.lossy` is `allo` → did you mean `allow`? Allowed: allow, refuse \
+             [manifest.invalid_value]",
+        ],
+    );
+    says(
+        &with("  direction: both\n  fields: [{column: due, direction: back, lossy: true}]\n  fourEyes: 2\n"),
+        &[
+            "sync.yaml:10:37: `spec.fields[0].direction` is `back` → allowed: push, pull, both [manifest.invalid_value]",
+            "sync.yaml:10:50: `spec.fields[0].lossy` is true or false, not text → put it in quotes \
+             [manifest.wrong_type]",
+            "sync.yaml:11:13: `spec.fourEyes` is a whole number, not true or false → write `true` or `false`, without \
+             quotes [manifest.wrong_type]",
         ],
     );
 }
