@@ -95,7 +95,9 @@ impl DefinitionStore {
                 for row in &read {
                     let at: i64 = row.try_get("at")?;
                     let place = usize::try_from(at - 1).ok().and_then(|at| found.get_mut(at));
-                    *place.ok_or(Error::Damaged { what: "order of items" })? = Some(agreement::read(row)?);
+                    *place.ok_or(Error::Damaged {
+                        what: "order of items",
+                    })? = Some(agreement::read(row)?);
                 }
             }
             Ok(rows)
