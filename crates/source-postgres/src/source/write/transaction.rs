@@ -24,6 +24,14 @@ pub(super) enum Broken {
     /// No answer in time.
     Silent,
     Driver(sqlx::Error),
+    /// An answer that is of no use.
+    Failed(Failure),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Broken::Failed(failure)
+    }
 }
 
 impl Broken {
@@ -31,23 +39,28 @@ impl Broken {
         match self {
             Broken::Silent => context.unanswered(),
             Broken::Driver(error) => context.classify(error),
+            Broken::Failed(failure) => failure,
+        }
+    }
+
+    /// What the driver reported.
+    pub(super) fn reported(self) -> Result<sqlx::Error, Self> {
+        match self {
+            Broken::Driver(error) => Ok(error),
+            other => Err(other),
         }
     }
 
     /// The server said no and stands by it: the session lives on, and what was asked did not happen.
     pub(super) fn refused(self) -> Result<sqlx::Error, Self> {
-        match self {
-            Broken::Driver(error) => {
-                let severity = error
-                    .as_database_error()
-                    .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
-                    .map(PgDatabaseError::severity);
-                match severity {
-                    Some(PgSeverity::Error) => Ok(error),
-                    _ => Err(Broken::Driver(error)),
-                }
-            }
-            silent => Err(silent),
+        let error = self.reported()?;
+        let severity = error
+            .as_database_error()
+            .and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
+            .map(PgDatabaseError::severity);
+        match severity {
+            Some(PgSeverity::Error) => Ok(error),
+            _ => Err(Broken::Driver(error)),
         }
     }
 }
