@@ -347,14 +347,14 @@ async fn b_05_an_item_brought_back_without_its_row_follows_its_policy_under_the_
         }
         more
     };
-    applied(&world, asked(Json::Null, 10)).await;
-    completed(&world, &[]).await;
+    world.applied(asked(Json::Null, 10));
+    world.completed(&[]).await;
     world.sql("delete from t where id in (3, 4, 5)").await;
-    assert_eq!(completed(&world, &[]).await, deletes(3));
+    assert_eq!(world.completed(&[]).await, deletes(3));
     assert_eq!(person_restores(&world).await, 3);
 
     // Reported and left alone, as long as nobody says otherwise.
-    assert_eq!(completed(&world, &["--full"]).await, Writes::NONE);
+    assert_eq!(world.completed(&["--full"]).await, Writes::NONE);
     assert_eq!(world.verify("t")["orphans"], 3);
     let report = repaired(&world, &[], "completed_with_errors").await;
     let said = report["outcome"]["notices"].to_string();
@@ -362,12 +362,12 @@ async fn b_05_an_item_brought_back_without_its_row_follows_its_policy_under_the_
     assert_eq!(world.writes().await, Writes::NONE);
 
     // Deleted again, as far as the guard lets it.
-    applied(&world, asked(json!("delete"), 2)).await;
+    world.applied(asked(json!("delete"), 2));
     let report = repaired(&world, &[], "completed_with_errors").await;
     assert_eq!(world.writes().await, Writes::NONE, "{report:#}");
     let said = report["outcome"]["notices"].to_string();
     assert!(said.contains("verify t --repair --allow-deletes N"), "{report:#}");
-    assert_eq!(completed(&world, &[]).await, Writes::NONE, "a push does not look");
+    assert_eq!(world.completed(&[]).await, Writes::NONE, "a push does not look");
     repaired(&world, &["--allow-deletes", "3"], "completed").await;
     assert_eq!(world.writes().await, deletes(3));
     world.assert_equal("t", 17);
@@ -376,12 +376,12 @@ async fn b_05_an_item_brought_back_without_its_row_follows_its_policy_under_the_
     assert_eq!(person_restores(&world).await, 3);
     let mut doubted = asked(json!("delete"), 10);
     doubted["guards"]["sentinels"] = json!([3]);
-    applied(&world, doubted).await;
+    world.applied(doubted);
     repaired(&world, &["--allow-deletes", "3"], "completed_with_errors").await;
     assert_eq!(world.writes().await, Writes::NONE);
 
     // Kept in silence, and taken up again with its row.
-    applied(&world, asked(json!("keep"), 10)).await;
+    world.applied(asked(json!("keep"), 10));
     let report = repaired(&world, &[], "completed").await;
     assert_eq!(report["outcome"]["notices"], json!([]), "{report:#}");
     assert_eq!(world.writes().await, Writes::NONE);
@@ -400,6 +400,6 @@ async fn b_05_an_item_brought_back_without_its_row_follows_its_policy_under_the_
     world
         .sql("insert into t values (3, 'row 3', '2026-01-01Z')")
         .await;
-    assert_eq!(completed(&world, &[]).await.creates, 0);
+    assert_eq!(world.completed(&[]).await.creates, 0);
     assert_eq!(world.items("t").await.len(), 20);
 }

@@ -58,7 +58,7 @@ async fn both(more: Json) -> World {
 
 fn with(more: Json) -> Json {
     let mut spec = json!({"direction": "both", "onDelete": "propagate",
-        "twoWay": {"fullVisibility": "attested", "deleteDelay": "off"}});
+        "twoWay": {"fullVisibility": "attested", "deleteDelay": "off", "lossy": "allow"}});
     for (key, value) in more.as_object().expect("an object") {
         spec[key] = value.clone();
     }
@@ -247,7 +247,7 @@ async fn c_07_a_deleted_item_takes_its_row_only_where_everything_can_be_seen() {
     idle(&world).await;
     world.assert_equal("t", 19);
 
-    let world = both(json!({"twoWay": {"deleteDelay": "off"}})).await;
+    let world = both(json!({"twoWay": {"deleteDelay": "off", "lossy": "allow"}})).await;
     let theirs = item(&world, "code 9").await;
     world.person_deletes("t", &theirs).await;
     let report = ran(&world, &[]).await;
@@ -262,7 +262,7 @@ async fn c_07_a_deleted_item_takes_its_row_only_where_everything_can_be_seen() {
 
 #[tokio::test]
 async fn c_07_a_deletion_is_not_believed_before_its_delay() {
-    let world = both(json!({"twoWay": {"fullVisibility": "attested"}})).await;
+    let world = both(json!({"twoWay": {"fullVisibility": "attested", "lossy": "allow"}})).await;
     let theirs = item(&world, "code 9").await;
     world.person_deletes("t", &theirs).await;
     let (counters, _) = completed(&world, &[]).await;
