@@ -128,6 +128,7 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn finish_done(&mut self, done: Vec<Work>) -> PortResult<()> {
+        self.close_decided(&done).await?;
         self.counters.unchanged += done.len() as u64;
         let clear: Vec<(Identity, u64)> = done
             .iter()
@@ -154,8 +155,14 @@ impl<W: World> Session<'_, W> {
                 }
             })
             .collect();
+        let settled: Vec<Work> = records
+            .iter()
+            .filter(|(work, _, kind)| *kind != Recorded::Adopted && !work.resolutions.is_empty())
+            .map(|(work, ..)| work.clone())
+            .collect();
         let rows: Vec<LedgerRow> = records.iter().map(|(_, row, _)| row.clone()).collect();
         let taken = self.ports.ledger.adopt(self.fence(), &rows, &sequences).await?;
+        self.close_decided(&settled).await?;
         let mut again = Vec::new();
         let mut stale = Vec::new();
         for ((mut work, row, kind), taken) in records.into_iter().zip(taken) {
@@ -196,7 +203,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Reads the rows that a decision needs to see.
-    async fn read_sources(&mut self, works: Vec<Work>) -> PortResult<Vec<Work>> {
+    async fn read_sources(&self, works: Vec<Work>) -> PortResult<Vec<Work>> {
         if works.is_empty() {
             return Ok(works);
         }
@@ -313,7 +320,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// What was heard of the list stays with the row: the feed does not say it twice.
-    async fn mark_left(&mut self, left: Vec<Work>) -> PortResult<()> {
+    async fn mark_left(&self, left: Vec<Work>) -> PortResult<()> {
         let marks: Vec<DirtyMark> = left
             .into_iter()
             .filter(|work| work.dirty.is_none())

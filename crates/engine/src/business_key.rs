@@ -352,6 +352,7 @@ impl<W: World> Session<'_, W> {
             heard: Heard::default(),
             rounds: 0,
             search: None,
+            resolutions: Vec::new(),
         };
         self.stamp(work, &after)
     }

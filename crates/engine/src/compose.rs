@@ -132,8 +132,9 @@ impl<W: World> Session<'_, W> {
         match self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after) {
             Intent::Write(mut attempt) => {
                 attempt.overrides = overrides;
-                if decision.fields.contains(&FieldDecision::ConflictParked) {
-                    // What waits for a person is still to be parked, so the dirty row outlives this write.
+                if decision.fields.contains(&FieldDecision::ConflictParked) || !work.resolutions.is_empty() {
+                    // What waits for a person is still to be parked, or what a person decided to be closed: the dirty
+                    // row outlives this write.
                     attempt.parks = true;
                     attempt.kept = attempt.work.dirty.take();
                 }

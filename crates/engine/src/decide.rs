@@ -196,7 +196,9 @@ impl<W: World> Session<'_, W> {
             target,
             equal,
             pull_would_lose: self.pulls() && self.pull_would_lose(field, cell),
-            resolution: None,
+            resolution: cell
+                .zip(shown)
+                .and_then(|(cell, shown)| self.resolved(work, field, cell, shown)),
             rule: FieldRule {
                 direction: field.direction,
                 passive: field.passive,

@@ -10,6 +10,7 @@ use syncbridge_domain::item_subject::item_of;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::row::Presence;
 
+use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Progress, Source, Step};
 use crate::session::{Session, World};
 use crate::work::{Heard, Work};
@@ -157,6 +158,7 @@ impl<W: World> Session<'_, W> {
                 },
                 rounds: 0,
                 search: None,
+                resolutions: Vec::new(),
             });
         let mut works: Vec<Work> = works.collect();
         self.look_at_held(&mut works).await?;
@@ -170,7 +172,12 @@ impl<W: World> Session<'_, W> {
         }
         let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
         let held = self.ports.ledger.quarantined(&ids).await?;
-        for (work, held) in works.iter_mut().zip(held) {
+        if held.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        let decided = self.ports.ledger.resolutions(&ids).await?;
+        for ((work, held), decided) in works.iter_mut().zip(held).zip(decided) {
+            work.resolutions = decided;
             if held.is_some() && work.heard.hint == TargetHint::Presumed && work.base.is_some() {
                 work.heard = Heard::changed();
             }

@@ -79,6 +79,7 @@ impl<W: World> Session<'_, W> {
                 heard: Heard::default(),
                 rounds: 0,
                 search: None,
+                resolutions: Vec::new(),
             })
             .collect();
         self.apply(works).await

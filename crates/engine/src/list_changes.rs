@@ -255,12 +255,13 @@ impl<W: World> Session<'_, W> {
             why: WhyTag::Change,
             heard: Heard::changed(),
             search: None,
+            resolutions: Vec::new(),
             rounds: 0,
         }
     }
 
     /// Live rows whose items a whole pass did not show: suspected to be gone, which is no proof.
-    async fn suspect_unseen(&mut self, mut shown: Shown<W>) -> PortResult<()> {
+    async fn suspect_unseen(&self, mut shown: Shown<W>) -> PortResult<()> {
         let bits = shown.bucket_bits();
         for bucket in 0..(1usize << bits) {
             self.check()?;

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
-use syncbridge_domain::conflict::{ParkReason, ParkedConflict};
+use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Side};
 use syncbridge_domain::convert_back::{survives, to_source};
 use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::item_of;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::mapping::FieldMapping;
@@ -20,6 +21,8 @@ use syncbridge_domain::row::{Cell, Presence};
 use syncbridge_domain::row_write::{Assignment, RowWrite};
 use syncbridge_domain::version::Version;
 
+use crate::ports::PortResult;
+use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
 use crate::work::{Intent, RowAttempt, Work};
 
@@ -356,6 +359,39 @@ impl<W: World> Session<'_, W> {
                 self.spec.definition_name
             ),
         )
+    }
+
+    /// Whom a person let win for these very two values.
+    pub(crate) fn resolved(
+        &self,
+        work: &Work,
+        field: &FieldMapping,
+        cell: &Cell,
+        shown: &Json,
+    ) -> Option<Side> {
+        let of_field = work
+            .resolutions
+            .iter()
+            .find(|decided| decided.column == field.column)?;
+        let as_seen = of_field.source_hash == source_hash(self.ports.hash_key, cell)
+            && of_field.target_hash == target_hash(self.ports.hash_key, shown);
+        as_seen.then_some(of_field.winner)
+    }
+
+    /// Closes what people decided, once it is carried out or both sides have moved on from it.
+    pub(crate) async fn close_decided(&self, works: &[Work]) -> PortResult<()> {
+        let decided: Vec<(Identity, String)> = works
+            .iter()
+            .flat_map(|work| {
+                work.resolutions
+                    .iter()
+                    .map(|one| (work.identity(), one.column.clone()))
+            })
+            .collect();
+        if decided.is_empty() {
+            return Ok(());
+        }
+        self.ports.ledger.close_conflicts(self.fence(), &decided).await
     }
 
     /// Keeps both values of what nobody won, for a person to choose.

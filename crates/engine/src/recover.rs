@@ -332,6 +332,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             heard: Heard::default(),
             rounds: 0,
             search: None,
+            resolutions: Vec::new(),
         },
         effect: NewEffect {
             id: EffectId::from_uuid(effect.id.uuid()),

@@ -289,5 +289,6 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         heard: Heard::default(),
         rounds: 0,
         search: None,
+        resolutions: Vec::new(),
     }
 }

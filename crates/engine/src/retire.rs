@@ -64,6 +64,7 @@ impl<W: World> Session<'_, W> {
                 heard: Heard::default(),
                 rounds: 0,
                 search: None,
+                resolutions: Vec::new(),
             });
             self.apply(works.collect()).await?;
         }

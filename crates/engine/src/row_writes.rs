@@ -132,7 +132,7 @@ impl<W: World> Session<'_, W> {
                     written.again.push(moved(attempt.work, now));
                 }
                 RowReceipt::Refused { failure } => {
-                    self.refused_row(attempt, failure, &mut closed, &mut written)
+                    self.refused_row(attempt, failure, &mut closed, &mut written);
                 }
             }
         }
@@ -192,7 +192,7 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn admit_rows(
-        &mut self,
+        &self,
         attempts: Vec<RowAttempt>,
         written: &mut Written,
     ) -> PortResult<Vec<RowAttempt>> {
@@ -277,7 +277,7 @@ impl<W: World> Session<'_, W> {
         closed.push(quarantined(&attempt, entry));
     }
 
-    async fn release<'r>(&mut self, attempts: impl IntoIterator<Item = &'r RowAttempt>) -> PortResult<()> {
+    async fn release<'r>(&self, attempts: impl IntoIterator<Item = &'r RowAttempt>) -> PortResult<()> {
         let released = attempts
             .into_iter()
             .map(|attempt| settled(attempt, Verdict::Released))

@@ -125,7 +125,7 @@ impl<W: World> Session<'_, W> {
         self.apply_people(people).await
     }
 
-    async fn judge_stranger(&mut self, item: &Item) -> PortResult<Stranger> {
+    async fn judge_stranger(&self, item: &Item) -> PortResult<Stranger> {
         let mapping = &self.spec.mapping;
         let key = key_of_item(mapping, mapping.time_zone, &item.fields);
         if let Some(claimed) = item.sync_key().and_then(SyncKey::parse) {
@@ -216,6 +216,7 @@ impl<W: World> Session<'_, W> {
                     why: WhyTag::Change,
                     heard: Heard::changed(),
                     search: None,
+                    resolutions: Vec::new(),
                     rounds: 0,
                 }
             });

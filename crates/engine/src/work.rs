@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use syncbridge_domain::agreed::Agreed;
-use syncbridge_domain::conflict::ParkedConflict;
+use syncbridge_domain::conflict::{ParkedConflict, Resolution};
 use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
@@ -32,6 +32,8 @@ pub(crate) struct Work {
     pub(crate) why: WhyTag,
     /// What the list's feed said of its item.
     pub(crate) heard: Heard,
+    /// What people decided about conflicts of this row and what was not carried out yet.
+    pub(crate) resolutions: Vec<Resolution>,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
     /// Which column its list refuses, while that is looked for or once it is known.
