@@ -21,7 +21,7 @@ use syncbridge_domain::run::Retire;
 use crate::adoption::is_archived;
 use crate::compose::returns;
 use crate::evidence::same_value;
-use crate::ports::PortResult;
+use crate::ports::{PortResult, Progress};
 use crate::session::{Session, World};
 use crate::work::{Intent, Recorded, Work};
 
@@ -38,8 +38,15 @@ impl<W: World> Session<'_, W> {
             None => Agreed::unknown(self.spec.mapping.fields.len()),
         };
         self.forget_what_we_overtook(&work, &mut agreed);
+        let relinks = relinks(&work);
+        if relinks {
+            agreed = Agreed::unknown(self.spec.mapping.fields.len());
+        }
         let inputs = self.field_inputs(&work, &agreed);
         let mut row = self.row_input(&work);
+        if relinks {
+            row.base = Base::None;
+        }
         let mut decision = reconcile(&row, &inputs);
         if decision.row == RowDecision::Adopt && returns(&work) {
             // The row of an archived item is back. What was agreed on still holds, so that one write brings
@@ -48,6 +55,7 @@ impl<W: World> Session<'_, W> {
             decision = reconcile(&row, &inputs);
         }
         let decision = self.approved(decision);
+        self.ports.progress.decided(&decision);
         let intent = self.intent(&work, &agreed, &decision)?;
         Ok((work, intent))
     }
@@ -269,6 +277,8 @@ impl<W: World> Session<'_, W> {
             return self.create(work);
         }
         match (&work.base, &work.target) {
+            // What was buried or left may have been taken out of the recycle bin.
+            (Some(_), Presence::Unseen) => Intent::Look,
             // The list was read as a whole before the first row was written; one that cannot be searched is not
             // read again for every new row.
             (None, Presence::Unseen) if rules.indexed => Intent::Look,
@@ -321,6 +331,12 @@ impl<W: World> Session<'_, W> {
         let mut send: Vec<usize> = (0..decision.fields.len())
             .filter(|at| decision.sends(*at))
             .collect();
+        // What the list holds there was never learnt, or is a person's that nobody agreed on: the version covers
+        // neither.
+        let unlearnt = |at: &usize| matches!(agreed.fields[*at], (Some(_), None));
+        if work.target == Presence::Unseen && send.iter().any(unlearnt) {
+            return Ok(Intent::Look);
+        }
         if send.is_empty() {
             send = self.fencing_fields(work, base);
         }
@@ -330,7 +346,8 @@ impl<W: World> Session<'_, W> {
         let mut fresh = agreed.clone();
         fresh.digest = self.digest(&source.cells);
         self.take_agreement(work, decision, &mut fresh);
-        if base.layout == self.layout && fresh == *agreed {
+        // A row that was only put together from a create of ours is not in the ledger yet.
+        if base.layout == self.layout && fresh == *agreed && base.row_version > 0 {
             return Ok(Intent::Done);
         }
         let row = LedgerRow {
@@ -450,6 +467,15 @@ impl<W: World> Session<'_, W> {
             ),
         )
         .column(columns.join(", "))
+    }
+}
+
+/// Whether another item than the one that the ledger links to the row bears its key now: a create of ours met it
+/// after that one had gone. Nothing was agreed on with it.
+fn relinks(work: &Work) -> bool {
+    match (&work.base, work.target.one()) {
+        (Some(base), Some(item)) => base.state == LedgerState::Live && base.version.guid != item.version.guid,
+        _ => false,
     }
 }
 

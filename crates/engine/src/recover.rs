@@ -110,6 +110,12 @@ impl<W: World> Session<'_, W> {
             Finding::Applied(item) => item,
             Finding::Partly(item) => Some(item),
         };
+        // The item that the ledger links to the row was there before this create, which met it and made nothing.
+        if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base)
+            && base.version.guid == found.version.guid
+        {
+            return Some(vec![settle(effect, Verdict::Released)]);
+        }
         // Two creates of one row were under way, and the item may be the first one's.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
             && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
@@ -218,6 +224,14 @@ impl<W: World> Session<'_, W> {
         let mut marks = Vec::new();
         for (((effect, base), source), found) in effects.into_iter().zip(rows).zip(found) {
             match (source, evidence::of_create(found)) {
+                // What was marked or left standing bears the key; nothing late can have landed beside it.
+                (Side::None, Finding::Applied(Some(item)))
+                    if base
+                        .as_ref()
+                        .is_some_and(|base| base.version.guid == item.version.guid) =>
+                {
+                    empty.push(effect.id);
+                }
                 (Side::None, Finding::Applied(Some(item))) => {
                     // The row is gone and its late item is there: first it becomes ours, then it goes.
                     let row = LedgerRow {

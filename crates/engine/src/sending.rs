@@ -13,6 +13,7 @@ use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{
     DEADLINE_PASSED, Item, ItemId, ItemRead, Lookup, Receipt, Refusal, RowName,
@@ -335,10 +336,17 @@ impl<W: World> Session<'_, W> {
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
             let slot = agreed.fields.get_mut(at)?;
             let sent = attempt.effect.sent.get(&field.target);
+            let shown = item.value(&field.target);
             if sent.is_none() && !created {
+                let owned = field.direction == Direction::Push && !field.passive;
+                let edited = |json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1;
+                // A person's edit that this write leaves standing must not be covered by its version: a later write of
+                // the field has to look first.
+                if owned && shown.is_some_and(edited) {
+                    slot.1 = None;
+                }
                 continue;
             }
-            let shown = item.value(&field.target);
             // It was written, and the answer does not tell what became of it, as for a column that is hidden: its
             // stored form stays unknown until a look shows it.
             if witness == Witness::Answer && sent.is_some() && shown.is_none() {
@@ -351,7 +359,14 @@ impl<W: World> Session<'_, W> {
                 (Some(sent), Some(shown)) => {
                     witness == Witness::Answer || evidence::same_value(&field.facet, sent, shown)
                 }
-                (None, _) => true,
+                // What a create does not send begins empty, or as the column's default; anything else in an item that
+                // was written since is a person's.
+                (None, Some(shown)) => {
+                    witness == Witness::Answer
+                        || item.version.counter <= 1
+                        || evidence::same_value(&field.facet, &serde_json::Value::Null, shown)
+                }
+                (None, None) => true,
                 (Some(_), None) => false,
             };
             if ours {
@@ -419,7 +434,12 @@ impl<W: World> Session<'_, W> {
                     None => sent.unsettled.push(attempt.work),
                 },
                 Finding::Partly(item) => {
-                    settled.extend(self.applied(&attempt, Some(item.clone()), Witness::Look, None));
+                    let mut partly = self.applied(&attempt, Some(item.clone()), Witness::Look, None);
+                    // What is left of it is decided next; a crash before that must find the row dirty.
+                    if let Some(settlement) = &mut partly {
+                        settlement.clears_dirty = None;
+                    }
+                    settled.extend(partly);
                     landed.push(Work {
                         target: Presence::One(item),
                         rounds: attempt.work.rounds.saturating_add(1),
