@@ -121,6 +121,7 @@ impl<W: World> Session<'_, W> {
         let base = match work.base.as_ref().map(|row| row.state) {
             None => Base::None,
             Some(LedgerState::Live) => Base::Live,
+            Some(LedgerState::Tombstone) if syncbridge_domain::sabotaged!("tombstone ignored") => Base::None,
             Some(LedgerState::Tombstone) => Base::Tombstone,
             Some(LedgerState::Kept | LedgerState::Archived) => Base::Left,
         };
@@ -164,12 +165,16 @@ impl<W: World> Session<'_, W> {
         item: Option<&Item>,
     ) -> FieldInput {
         let (base_source, mut base_target) = agreed.fields[at];
+        if syncbridge_domain::sabotaged!("one hash for both sides") {
+            base_target = base_source;
+        }
         let shown = item.and_then(|item| item.value(&field.target));
         let target = shown.map_or(Seen::Unseen, |json| {
             Seen::Value(target_hash(self.ports.hash_key, json))
         });
         // A value that an armed write of ours put there is ours, not a person's edit.
         if let (Some(shown), Seen::Value(hash)) = (shown, target)
+            && !syncbridge_domain::sabotaged!("unrecorded own write taken for a person's")
             && self.armed_of(work.identity()).iter().any(|e| {
                 e.sent
                     .get(&field.target)

@@ -100,7 +100,10 @@ impl<W: World> Session<'_, W> {
         let control = self.ports.control;
         let mut answers =
             futures_util::stream::iter(batches(queue, size).into_iter().map(|batch| async move {
-                let deadline = control.send_before();
+                let mut deadline = control.send_before();
+                if syncbridge_domain::sabotaged!("lease not looked at before sending") {
+                    deadline = deadline + Duration::from_secs(86_400);
+                }
                 let receipts = target
                     .write(batch.iter().map(|a| a.write.clone()).collect(), deadline)
                     .await;
@@ -183,12 +186,24 @@ impl<W: World> Session<'_, W> {
     fn classify(&mut self, mut attempt: Attempt, receipt: Receipt) -> Next {
         attempt.sends = attempt.sends.saturating_add(1);
         match receipt {
+            Receipt::Unknown { .. }
+                if attempt.effect.kind == EffectKind::DeleteItem
+                    && syncbridge_domain::sabotaged!("unanswered delete taken as done") =>
+            {
+                match self.applied(&attempt, None, Witness::Answer, None) {
+                    Some(settlement) => Next::Settle(settlement),
+                    None => in_doubt(attempt),
+                }
+            }
             Receipt::Applied { item, request_id } => {
                 match self.applied(&attempt, item, Witness::Answer, request_id) {
                     Some(settlement) => Next::Settle(settlement),
                     // It happened, but the answer does not say what the item is now.
                     None => in_doubt(attempt),
                 }
+            }
+            Receipt::Unknown { .. } if syncbridge_domain::sabotaged!("lost answer taken for a refusal") => {
+                Next::Again(release(&attempt), Box::new(attempt.work))
             }
             Receipt::Unknown { .. } => in_doubt(attempt),
             Receipt::Refused { refusal } => self.refused(attempt, refusal),
@@ -342,7 +357,10 @@ impl<W: World> Session<'_, W> {
                 let edited = |json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1;
                 // A person's edit that this write leaves standing must not be covered by its version: a later write of
                 // the field has to look first.
-                if owned && shown.is_some_and(edited) {
+                if owned
+                    && shown.is_some_and(edited)
+                    && !syncbridge_domain::sabotaged!("standing edit covered by our version")
+                {
                     slot.1 = None;
                 }
                 continue;
@@ -370,7 +388,12 @@ impl<W: World> Session<'_, W> {
                 (Some(_), None) => false,
             };
             if ours {
-                slot.1 = shown.and_then(|json| target_hash(self.ports.hash_key, json));
+                let stored = if syncbridge_domain::sabotaged!("agreed state taken from what was sent") {
+                    sent.or(shown)
+                } else {
+                    shown
+                };
+                slot.1 = stored.and_then(|json| target_hash(self.ports.hash_key, json));
                 continue;
             }
             whole = false;
@@ -415,7 +438,11 @@ impl<W: World> Session<'_, W> {
         if attempts.is_empty() {
             return Ok(Vec::new());
         }
-        let findings = self.look_at(&attempts).await;
+        let findings = if syncbridge_domain::sabotaged!("no lookup before a repeat") {
+            attempts.iter().map(|_| Finding::Pending).collect()
+        } else {
+            self.look_at(&attempts).await
+        };
         let mut resend = Vec::new();
         let mut settled = Vec::new();
         let mut landed = Vec::new();
@@ -436,7 +463,9 @@ impl<W: World> Session<'_, W> {
                 Finding::Partly(item) => {
                     let mut partly = self.applied(&attempt, Some(item.clone()), Witness::Look, None);
                     // What is left of it is decided next; a crash before that must find the row dirty.
-                    if let Some(settlement) = &mut partly {
+                    if let Some(settlement) = &mut partly
+                        && !syncbridge_domain::sabotaged!("dirty row cleared before the rest is decided")
+                    {
                         settlement.clears_dirty = None;
                     }
                     settled.extend(partly);

@@ -430,13 +430,13 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
             world.coverage.exemption("made_by_people");
         } else if world.people.was_hidden(item.id) {
             world.coverage.exemption("hidden");
-        } else if let Some(identity) = claims {
-            if let Some(other) = keys.insert(key.to_lowercase(), item.id) {
-                return Err(violated(
-                    "I1",
-                    format!("items {other} and {} are of one row {identity}", item.id),
-                ));
-            }
+        } else if let Some(identity) = claims
+            && let Some(other) = keys.insert(key.to_lowercase(), item.id)
+        {
+            return Err(violated(
+                "I1",
+                format!("items {other} and {} are of one row {identity}", item.id),
+            ));
         }
         let Some(owner) = owners.get(&item.guid.to_lowercase()) else {
             let by_person = made || world.people.has_rekeyed(item.id) || world.people.has_restored(item.id);

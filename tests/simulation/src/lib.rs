@@ -9,6 +9,8 @@
 pub mod actors;
 pub mod clock;
 pub mod coverage;
+#[cfg(sabotage)]
+pub mod drill;
 pub mod events;
 pub mod executor;
 pub mod faults;

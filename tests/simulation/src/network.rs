@@ -232,7 +232,7 @@ impl Network {
             self.state().under_way += 1;
             let network = self.clone();
             self.timeline.after(answer.delay, move || {
-                network.resume(number, ticket, fault, waiting)
+                network.resume(number, ticket, fault, waiting);
             });
             return;
         }

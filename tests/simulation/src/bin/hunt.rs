@@ -36,6 +36,14 @@ struct Arguments {
     /// Leave a failing history as long as it is.
     #[arg(long)]
     whole: bool,
+    /// Make every built-in mistake and tell which seed shows it.
+    #[cfg(sabotage)]
+    #[arg(long)]
+    drill: bool,
+    /// Make this built-in mistake only.
+    #[cfg(sabotage)]
+    #[arg(long)]
+    sabotage: Option<String>,
     /// Print one line of what was met instead of all of it.
     #[arg(long)]
     summary: bool,
@@ -54,6 +62,10 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(seed) = arguments.replay {
         return replay(seed, arguments.whole);
+    }
+    #[cfg(sabotage)]
+    if arguments.drill || arguments.sabotage.is_some() {
+        return drill(&arguments);
     }
     let from = if arguments.fresh { fresh() } else { arguments.from };
     let began = Instant::now();
@@ -90,6 +102,34 @@ fn main() -> anyhow::Result<()> {
             anyhow::bail!("seed {} breaks {}", found.seed, found.violation.invariant)
         }
     }
+}
+
+#[cfg(sabotage)]
+fn drill(arguments: &Arguments) -> anyhow::Result<()> {
+    use syncbridge_simulation::drill::{MISTAKES, drill};
+    let chosen = |name: &&&str| arguments.sabotage.as_deref().is_none_or(|only| only == **name);
+    let mistakes: Vec<&str> = MISTAKES.iter().filter(chosen).copied().collect();
+    anyhow::ensure!(
+        !mistakes.is_empty(),
+        "no mistake has that name; there are: {}",
+        MISTAKES.join(", ")
+    );
+    let exposed = drill(&mistakes, arguments.seeds, arguments.jobs);
+    let mut hidden = 0;
+    for one in &exposed {
+        match &one.by {
+            Some((seed, violation)) => println!(
+                "{:<48} seed {seed:>5}  {}: {}",
+                one.mistake, violation.invariant, violation.what
+            ),
+            None => {
+                hidden += 1;
+                println!("{:<48} NOT FOUND in {} seeds", one.mistake, arguments.seeds);
+            }
+        }
+    }
+    anyhow::ensure!(hidden == 0, "{hidden} of {} mistakes stay hidden", exposed.len());
+    Ok(())
 }
 
 fn fresh() -> u64 {
