@@ -1,7 +1,7 @@
 # Everything one does with this tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types docs-conflicts evidence soak drill bench
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types docs-conflicts evidence soak hunt sabotage drill bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -51,6 +51,14 @@ soak: ## Kill the workers again and again; KILLS=n sets how often (500)
 	@scripts/setup test
 	cargo build --workspace --all-targets --locked
 	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_/)'
+
+hunt: ## Simulate fresh histories until one breaks an invariant; SEEDS=n says how many (10000), ARGS=… passes options on
+	cargo build --release --locked -p syncbridge-simulation --bin hunt
+	target/release/hunt --fresh --seeds $(or $(SEEDS),10000) --jobs $(shell getconf _NPROCESSORS_ONLN) $(ARGS)
+
+sabotage: ## Build known mistakes in, each switchable, and tell which seed of the simulation shows each; SEEDS=n (5000)
+	RUSTFLAGS='--cfg sabotage' cargo run --locked --target-dir target/sabotage -p syncbridge-simulation --bin hunt -- \
+		--drill --seeds $(or $(SEEDS),5000) --jobs $(shell getconf _NPROCESSORS_ONLN)
 
 drill: ## Lose the ledger of a large list and take it over again; ROWS=n sets how large (1000000)
 	@scripts/setup test

@@ -35,6 +35,7 @@ pub mod reconcile;
 pub mod row;
 pub mod row_write;
 pub mod run;
+pub mod sabotage;
 pub mod saved_plan;
 pub mod sentinel;
 pub mod site_zone;

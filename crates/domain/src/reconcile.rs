@@ -598,6 +598,9 @@ fn settle_riders(mut fields: Vec<FieldDecision>) -> Vec<FieldDecision> {
         .any(|f| matches!(f, F::ToSource | F::ConflictToSource));
     for field in &mut fields {
         *field = match *field {
+            F::RideToTarget if !writes_target && crate::sabotaged!("passive field causing a write") => {
+                F::ToTarget
+            }
             F::RideToTarget if !writes_target => F::Nothing,
             F::RideToSource if !writes_source => F::Nothing,
             other => other,

@@ -11,6 +11,7 @@ use crate::list_rules::ListRules;
 use crate::mapping::Mapping;
 use crate::policy::{Direction, Policies};
 use crate::quota::{Lane, Spending};
+use crate::reconcile::Decision;
 use crate::verification::KeyRange;
 
 pub use crate::verification::{Difference, Verification};
@@ -397,6 +398,8 @@ pub trait Progress: Send + Sync {
     fn step(&self, step: Step);
     /// Counters so far.
     fn counters(&self, counters: &Counters, spending: &Spending);
+    /// What was decided about a row, for those who count how often each decision is made.
+    fn decided(&self, _decision: &Decision) {}
 }
 
 /// Steps of a run, for progress.

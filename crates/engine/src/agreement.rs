@@ -3,6 +3,7 @@
 use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
 
 use crate::compose::archives;
@@ -92,10 +93,20 @@ impl<W: World> Session<'_, W> {
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
             let slot = agreed.fields.get_mut(at)?;
             let sent = attempt.effect.sent.get(&field.target);
+            let shown = item.value(&field.target);
             if sent.is_none() && !created {
+                let owned = field.direction == Direction::Push && !field.passive;
+                let edited = |json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1;
+                // A person's edit that this write leaves standing must not be covered by its version: a later write of
+                // the field has to look first.
+                if owned
+                    && shown.is_some_and(edited)
+                    && !syncbridge_domain::sabotaged!("standing edit covered by our version")
+                {
+                    slot.1 = None;
+                }
                 continue;
             }
-            let shown = item.value(&field.target);
             // It was written, and the answer does not tell what became of it, as for a column that is hidden: its
             // stored form stays unknown until a look shows it.
             if witness == Witness::Answer && sent.is_some() && shown.is_none() {
@@ -108,11 +119,23 @@ impl<W: World> Session<'_, W> {
                 (Some(sent), Some(shown)) => {
                     witness == Witness::Answer || evidence::same_value(&field.facet, sent, shown)
                 }
-                (None, _) => true,
+                // What a create does not send begins empty, or as the column's default; anything else in an item that
+                // was written since is a person's.
+                (None, Some(shown)) => {
+                    witness == Witness::Answer
+                        || item.version.counter <= 1
+                        || evidence::same_value(&field.facet, &serde_json::Value::Null, shown)
+                }
+                (None, None) => true,
                 (Some(_), None) => false,
             };
             if ours {
-                slot.1 = shown.and_then(|json| target_hash(self.ports.hash_key, json));
+                let stored = if syncbridge_domain::sabotaged!("agreed state taken from what was sent") {
+                    sent.or(shown)
+                } else {
+                    shown
+                };
+                slot.1 = stored.and_then(|json| target_hash(self.ports.hash_key, json));
                 continue;
             }
             whole = false;

@@ -38,6 +38,15 @@ impl<W: World> Session<'_, W> {
             self.standstill.moved();
         }
         match receipt {
+            Receipt::Unknown { .. }
+                if attempt.effect.kind == EffectKind::DeleteItem
+                    && syncbridge_domain::sabotaged!("unanswered delete taken as done") =>
+            {
+                match self.applied(&attempt, None, Witness::Answer, None) {
+                    Some(settlement) => Next::Settle(settlement),
+                    None => in_doubt(attempt),
+                }
+            }
             Receipt::Applied { item, request_id } => {
                 match self.applied(&attempt, item, Witness::Answer, request_id) {
                     Some(settlement) => match attempt.work.next_part() {
@@ -47,6 +56,9 @@ impl<W: World> Session<'_, W> {
                     // It happened, but the answer does not say what the item is now.
                     None => in_doubt(attempt),
                 }
+            }
+            Receipt::Unknown { .. } if syncbridge_domain::sabotaged!("lost answer taken for a refusal") => {
+                Next::Again(release(&attempt), Box::new(attempt.work))
             }
             Receipt::Unknown { .. } => in_doubt(attempt),
             Receipt::Refused { refusal } => self.refused(attempt, refusal),

@@ -110,7 +110,13 @@ impl<W: World> Session<'_, W> {
                 .park_conflicts(self.fence(), self.spec.run, &round.conflicts)
                 .await?;
         }
-        if !round.quarantines.is_empty() {
+        if syncbridge_domain::sabotaged!("refused row dropped") {
+            let refused = round.quarantines.iter();
+            let gone: Vec<_> = refused
+                .filter_map(|(entry, sequence)| sequence.map(|sequence| (entry.identity, sequence)))
+                .collect();
+            self.ports.ledger.clear_dirty(self.fence(), &gone).await?;
+        } else if !round.quarantines.is_empty() {
             self.counters.quarantined += round.quarantines.len() as u64;
             self.ports
                 .ledger
@@ -303,7 +309,7 @@ impl<W: World> Session<'_, W> {
             .iter()
             .flat_map(|attempt| self.overridden(attempt))
             .collect();
-        if edits.is_empty() {
+        if edits.is_empty() || syncbridge_domain::sabotaged!("overwritten edit not recorded") {
             return Ok(());
         }
         self.counters.overridden += edits.len() as u64;
@@ -316,6 +322,9 @@ impl<W: World> Session<'_, W> {
     /// What could not be settled now stays, or becomes, dirty.
     async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
         self.counters.parked += left.len() as u64;
+        if syncbridge_domain::sabotaged!("cursor past a failed row") {
+            return Ok(());
+        }
         self.mark_left(left).await
     }
 
@@ -376,6 +385,9 @@ fn of_read(read: ItemRead) -> Result<Presence<Item>, Failure> {
 fn of_lookup(lookup: Lookup) -> Result<Presence<Item>, Failure> {
     match lookup {
         Lookup::One(item) => Ok(Presence::One(item)),
+        Lookup::Many(mut items) if syncbridge_domain::sabotaged!("copied row treated as the original") => {
+            Ok(items.pop().map_or(Presence::None, Presence::One))
+        }
         Lookup::Many(items) => Ok(Presence::Many(items)),
         Lookup::Empty => Ok(Presence::None),
         Lookup::Unknown(failure) => Err(failure),

@@ -20,7 +20,7 @@ use syncbridge_domain::run::Retire;
 use crate::adoption::is_archived;
 use crate::compose::returns;
 use crate::evidence::same_value;
-use crate::ports::PortResult;
+use crate::ports::{PortResult, Progress};
 use crate::pull::is_another_item;
 use crate::session::{Session, World};
 use crate::work::{Intent, Recorded, Work};
@@ -41,8 +41,15 @@ impl<W: World> Session<'_, W> {
             None => Agreed::unknown(self.spec.mapping.fields.len()),
         };
         self.forget_what_we_overtook(&work, &mut agreed);
+        let relinks = relinks(&work);
+        if relinks {
+            agreed = Agreed::unknown(self.spec.mapping.fields.len());
+        }
         let inputs = self.field_inputs(&work, &agreed);
         let mut row = self.row_input(&work);
+        if relinks {
+            row.base = Base::None;
+        }
         let mut decision = reconcile(&row, &inputs);
         if decision.row == RowDecision::Adopt && returns(&work) {
             // The row of an archived item is back. What was agreed on still holds, so that one write brings
@@ -51,6 +58,7 @@ impl<W: World> Session<'_, W> {
             decision = reconcile(&row, &inputs);
         }
         let decision = self.approved(decision);
+        self.ports.progress.decided(&decision);
         if let Some(failure) = self.search_on(&mut work, &decision) {
             let cells = work.source.one().map(|row| row.cells.as_slice());
             let entry = self.quarantine(&work.subject, cells, failure);
@@ -122,6 +130,7 @@ impl<W: World> Session<'_, W> {
         let base = match work.base.as_ref().map(|row| row.state) {
             None => Base::None,
             Some(LedgerState::Live) => Base::Live,
+            Some(LedgerState::Tombstone) if syncbridge_domain::sabotaged!("tombstone ignored") => Base::None,
             // A new item under the key of a buried row is nobody's restore.
             Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,
             Some(LedgerState::Tombstone) => Base::Tombstone,
@@ -169,12 +178,16 @@ impl<W: World> Session<'_, W> {
         item: Option<&Item>,
     ) -> FieldInput {
         let (base_source, mut base_target) = agreed.fields[at];
+        if syncbridge_domain::sabotaged!("one hash for both sides") {
+            base_target = base_source;
+        }
         let shown = item.and_then(|item| item.value(&field.target));
         let target = shown.map_or(Seen::Unseen, |json| {
             Seen::Value(target_hash(self.ports.hash_key, json))
         });
         // A value that an armed write of ours put there is ours, not a person's edit.
         if let (Some(shown), Seen::Value(hash)) = (shown, target)
+            && !syncbridge_domain::sabotaged!("unrecorded own write taken for a person's")
             && self.armed_of(work.identity()).iter().any(|e| {
                 e.sent
                     .get(&field.target)
@@ -309,6 +322,8 @@ impl<W: World> Session<'_, W> {
             return self.create(work);
         }
         match (&work.base, &work.target) {
+            // What was buried or left may have been taken out of the recycle bin.
+            (Some(_), Presence::Unseen) => Intent::Look,
             // The list was read as a whole before the first row was written; one that cannot be searched is not
             // read again for every new row.
             (None, Presence::Unseen) if rules.indexed => Intent::Look,
@@ -372,6 +387,12 @@ impl<W: World> Session<'_, W> {
         let mut send: Vec<usize> = (0..decision.fields.len())
             .filter(|at| decision.sends(*at) && self.spec.mapping.fields[*at].direction != Direction::Pull)
             .collect();
+        // What the list holds there was never learnt, or is a person's that nobody agreed on: the version covers
+        // neither.
+        let unlearnt = |at: &usize| matches!(agreed.fields[*at], (Some(_), None));
+        if work.target == Presence::Unseen && send.iter().any(unlearnt) {
+            return Ok(Intent::Look);
+        }
         match work.part() {
             Some(part) => send.retain(|at| part.contains(at)),
             None if send.is_empty() => send = self.fencing_fields(work, base),
@@ -387,7 +408,8 @@ impl<W: World> Session<'_, W> {
         fresh.digest = self.digest(&source.cells);
         self.take_agreement(work, decision, &mut fresh);
         let version = self.version_agreed_on(work, base, &fresh);
-        if base.layout == self.layout && fresh == *agreed && version == base.version {
+        // A row that was only put together from a create of ours is not in the ledger yet.
+        if base.layout == self.layout && fresh == *agreed && version == base.version && base.row_version > 0 {
             return Ok(Intent::Done);
         }
         let row = LedgerRow {
@@ -508,6 +530,15 @@ impl<W: World> Session<'_, W> {
             ),
         )
         .column(columns.join(", "))
+    }
+}
+
+/// Whether another item than the one that the ledger links to the row bears its key now: a create of ours met it
+/// after that one had gone. Nothing was agreed on with it.
+fn relinks(work: &Work) -> bool {
+    match (&work.base, work.target.one()) {
+        (Some(base), Some(item)) => base.state == LedgerState::Live && base.version.guid != item.version.guid,
+        _ => false,
     }
 }
 

@@ -37,6 +37,9 @@ pub(crate) enum Presence {
 
 /// Whether two JSON values are one value to a reader of such a column.
 pub(crate) fn same_value(facet: &Facet, a: &Json, b: &Json) -> bool {
+    if syncbridge_domain::sabotaged!("raw values compared instead of canonical ones") {
+        return a == b;
+    }
     match (Value::from_json(facet, a), Value::from_json(facet, b)) {
         (Ok(a), Ok(b)) => a.equivalent(&b),
         _ => false,

@@ -26,7 +26,11 @@ impl<W: World> Session<'_, W> {
         if attempts.is_empty() {
             return Ok(Vec::new());
         }
-        let findings = self.look_at(&attempts).await;
+        let findings = if syncbridge_domain::sabotaged!("no lookup before a repeat") {
+            attempts.iter().map(|_| Finding::Pending).collect()
+        } else {
+            self.look_at(&attempts).await
+        };
         let mut resend = Vec::new();
         let mut settled = Vec::new();
         let mut landed = Vec::new();
@@ -48,7 +52,14 @@ impl<W: World> Session<'_, W> {
                     None => sent.unsettled.push(attempt.work),
                 },
                 Finding::Partly(item) => {
-                    settled.extend(self.applied(&attempt, Some(item.clone()), Witness::Look, None));
+                    let mut partly = self.applied(&attempt, Some(item.clone()), Witness::Look, None);
+                    // What is left of it is decided next; a crash before that must find the row dirty.
+                    if let Some(settlement) = &mut partly
+                        && !syncbridge_domain::sabotaged!("dirty row cleared before the rest is decided")
+                    {
+                        settlement.clears_dirty = None;
+                    }
+                    settled.extend(partly);
                     landed.push(Work {
                         target: Presence::One(item),
                         rounds: attempt.work.rounds.saturating_add(1),

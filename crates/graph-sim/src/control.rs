@@ -27,6 +27,7 @@
 //! | `DELETE lists/{list}/items/{id}` | deletes into the recycle bin; `?permanently=true` past it |
 //! | `POST lists/{list}/items/{id}/approve`, `…/reject`, `…/unapprove` | the verdict on an item of a list that asks for approval (else 409) |
 //! | `POST lists/{list}/items/{id}/hide`, `…/show` | gives the item permissions of its own that keep applications out (404, absent from collections), and takes them away |
+//! | `POST lists/{list}/items/{id}/touch` | the item's counter rises although nobody wrote: nothing else of it changes |
 //! | `POST lists/{list}/items/{id}/attach`, `…/detach` | the first file is attached (`Attachments` becomes true), the last one is removed |
 //! | `GET lists/{list}/recycle-bin` | deleted items |
 //! | `POST lists/{list}/recycle-bin/{id}/restore`, `DELETE lists/{list}/recycle-bin/{id}` | the item comes back (same id, same guid, the counter goes on); is gone for good |

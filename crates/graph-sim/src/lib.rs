@@ -100,7 +100,9 @@ pub use credential::{ClientCertificate, FederatedCredential};
 pub use fault::{FaultKind, FaultRule};
 pub use guid::Guid;
 pub use message::{Answer, Fate, Headers, Method, Request, Response};
-pub use options::{Behaviour, Client, LookupOverflow, Options, Profile, QuotaModel, Role, UnseenInDelta};
+pub use options::{
+    Behaviour, Client, HiddenFilter, LookupOverflow, Options, Profile, QuotaModel, Role, UnseenInDelta,
+};
 pub use quota::Limits;
 pub use route::Operation;
 pub use state::StateError;

@@ -109,6 +109,18 @@ pub enum LookupOverflow {
     All,
 }
 
+/// What a `$filter` on a hidden column is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HiddenFilter {
+    /// The items that pass.
+    Works,
+    /// A refusal.
+    Refused,
+    /// No items, as if none passed.
+    Empty,
+}
+
 /// Behaviours that public evidence does not settle. The defaults are the likeliest readings; a simulation draws
 /// them from its seed, because correctness may not depend on any of them.
 #[derive(Clone, Debug, Deserialize)]
@@ -140,6 +152,8 @@ pub struct Behaviour {
     pub delta_token_days: i64,
     /// Hidden columns are in the column collection even where `$select` does not name `hidden`.
     pub hidden_columns_listed: bool,
+    /// What a `$filter` on a hidden column leads to.
+    pub filter_on_hidden: HiddenFilter,
     /// Page size where `$top` is absent.
     pub default_page: usize,
     /// Larger `$top` values are cut to this.
@@ -179,6 +193,7 @@ impl Default for Behaviour {
             delta_fields_without_expand: false,
             delta_token_days: 60,
             hidden_columns_listed: false,
+            filter_on_hidden: HiddenFilter::Works,
             default_page: 200,
             largest_page: 5_000,
             list_view_threshold: 5_000,

@@ -7,6 +7,7 @@ use crate::filter::Selection;
 use crate::items::{items_context, kept_properties, wanted_fields};
 use crate::list::{Item, List};
 use crate::object::{Object, array};
+use crate::options::HiddenFilter;
 use crate::reply::{GraphError, Reply};
 use crate::tenant::{Call, Outcome, Tenant};
 
@@ -50,9 +51,15 @@ impl Tenant {
         let expand = call.query.expand(&["fields"])?;
         let position = call.query.get("skiptoken").map(read_position).transpose()?;
         let selection = Selection::parse(list, call.query.get("filter"), call.query.get("orderby"))?;
+        let on_hidden = self.filters_hidden(list, call.query.get("filter"));
+        if on_hidden == Some(HiddenFilter::Refused) {
+            return Err(GraphError::invalid("The expression in the filter is not valid."));
+        }
         self.check_index_rule(call, list, &selection)?;
         let everything = self.sees_everything(call.context.client);
-        let found: Vec<&Item> = if selection.is_everything() {
+        let found: Vec<&Item> = if on_hidden == Some(HiddenFilter::Empty) {
+            Vec::new()
+        } else if selection.is_everything() {
             let from = position.map_or(0, |(_, id)| id.saturating_add(1));
             let items = list.items.range(from..).map(|(_, item)| item);
             let seen = items.filter(|item| list.shows(item, everything));
@@ -92,6 +99,15 @@ impl Tenant {
         }
         body.put("value", array(value));
         Ok(Reply::written(200, body.finish()))
+    }
+
+    /// What a filter that names a hidden column is answered with; `None`: it names none.
+    fn filters_hidden(&self, list: &List, filter: Option<&str>) -> Option<HiddenFilter> {
+        let filter = filter?;
+        let mut hidden = list.columns.iter().filter(|column| column.hidden);
+        hidden
+            .any(|column| filter.contains(&format!("fields/{}", column.name)))
+            .then_some(self.options.behaviour.filter_on_hidden)
     }
 
     /// Columns without an index may be used only on request, and then only in lists below the threshold.

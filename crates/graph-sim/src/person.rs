@@ -318,6 +318,7 @@ impl Tenant {
         };
         let done = match (verdict, verb) {
             (Some(verdict), _) => Ok(list.set_approval(item, verdict, self.writing(act))),
+            (None, "touch") => Ok(list.move_on(item)),
             (None, "hide" | "show") => Ok(list.set_restricted(item, verb == "hide")),
             (None, "attach" | "detach") => Ok(list.items.get_mut(&item).is_some_and(|found| {
                 found.attachments = verb == "attach";

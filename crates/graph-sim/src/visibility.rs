@@ -67,6 +67,16 @@ impl List {
         true
     }
 
+    /// The item's counter rises by itself; `false` where there is none.
+    pub(crate) fn move_on(&mut self, id: u32) -> bool {
+        let Some(item) = self.items.get_mut(&id) else {
+            return false;
+        };
+        item.counter += 1;
+        self.mark_item(id);
+        true
+    }
+
     /// Begins or ends asking for approval. What waited becomes visible with the end.
     pub(crate) fn set_moderated(&mut self, moderated: bool) {
         if self.moderated == moderated {

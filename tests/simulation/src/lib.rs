@@ -6,4 +6,27 @@
 //! running twice.
 #![deny(clippy::iter_over_hash_type)]
 
+pub mod actors;
+pub mod clock;
+pub mod coverage;
+#[cfg(sabotage)]
+pub mod drill;
+pub mod events;
+pub mod executor;
+pub mod faults;
+pub mod history;
+pub mod hunt;
+pub mod invariants;
 pub mod model;
+pub mod moments;
+pub mod network;
+pub mod people;
+pub mod random;
+mod rest;
+pub mod scenario;
+pub mod scratch;
+pub mod shrink;
+pub mod simulation;
+pub mod target;
+pub mod worker;
+pub mod world;

@@ -1,0 +1,224 @@
+//! Who acts beside the workers: applications on the source, people in the list.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json, json};
+use syncbridge_domain::identity::{Key, encode_key};
+use syncbridge_domain::row::Cell;
+use syncbridge_graph_sim::Method;
+
+use crate::history::Change;
+use crate::model::source::{Refusal, TransactionId};
+use crate::people::StoredItem;
+use crate::scenario::EDITED;
+use crate::world::World;
+
+/// The key of a row, by its number.
+#[must_use]
+pub fn key(world: &World, row: u8) -> Option<Key> {
+    let text = world.scenario.key_text(row);
+    let columns = world.table.shape().key_columns();
+    encode_key(&columns, &[Some(&text)]).ok()
+}
+
+/// An application changes the source in a transaction of its own.
+pub fn commit(world: &World, changes: &[Change], after: u32, rolled_back: bool) {
+    let transaction = world.table.begin();
+    for change in changes {
+        let done = apply(world, transaction, change);
+        world.events.tell(world.timeline.elapsed(), || {
+            format!("source: {change:?} {done:?}")
+        });
+    }
+    let shared = world.clone();
+    let end = move || {
+        let ended = if rolled_back {
+            shared.table.roll_back(transaction);
+            "rolled back"
+        } else {
+            match shared.table.commit(transaction) {
+                Ok(()) => "committed",
+                Err(_) => "refused",
+            }
+        };
+        let at = shared.timeline.elapsed();
+        shared.events.note("source", at, 0, ended.as_bytes());
+        shared.events.tell(at, || format!("source: {ended}"));
+        crate::invariants::notice_agreement(&shared);
+    };
+    if after == 0 {
+        end();
+    } else {
+        world.timeline.after(Duration::from_millis(u64::from(after)), end);
+    }
+}
+
+fn cells(world: &World, values: [u8; EDITED]) -> Vec<(usize, Cell)> {
+    (0_u8..)
+        .zip(values)
+        .map(|(field, value)| (usize::from(field) + 1, world.scenario.cell(field, value)))
+        .collect()
+}
+
+fn apply(world: &World, transaction: TransactionId, change: &Change) -> Result<usize, Refusal> {
+    let table = &world.table;
+    let of = |row| key(world, row).ok_or(Refusal::DuplicateKey);
+    match change {
+        Change::Insert { row, values } => {
+            let mut set = cells(world, *values);
+            set.push((0, Some(world.scenario.key_text(*row).into())));
+            table.insert(transaction, &set).map(|_| 1)
+        }
+        Change::Update { row, field, value } => {
+            let set = [(usize::from(*field) + 1, world.scenario.cell(*field, *value))];
+            table.update(transaction, &of(*row)?, &set)
+        }
+        Change::Rewrite { row, values } => table.update(transaction, &of(*row)?, &cells(world, *values)),
+        Change::Delete { row } => table.delete(transaction, &of(*row)?),
+        Change::Rekey { row, to } => {
+            let set = [(0, Some(world.scenario.key_text(*to).into()))];
+            table.update(transaction, &of(*row)?, &set)
+        }
+    }
+}
+
+const TARGETS: [&str; EDITED] = ["Title", "Amount", "Notes", "State"];
+
+/// One of the items there are.
+fn chosen(world: &World, item: u8) -> Option<StoredItem> {
+    let items = world.items();
+    let at = usize::from(item).checked_rem(items.len())?;
+    items.into_iter().nth(at)
+}
+
+fn path(world: &World, rest: &str) -> String {
+    format!("lists/{}/{rest}", world.place().list)
+}
+
+fn told(world: &World, what: &str, status: u16, body: &Json) {
+    let at = world.timeline.elapsed();
+    world
+        .events
+        .note(what, at, u64::from(status), body.to_string().as_bytes());
+    world
+        .events
+        .tell(at, || format!("person: {what} → {status} {body}"));
+}
+
+/// A person edits a cell.
+pub fn edit(world: &World, item: u8, field: u8, value: u8) {
+    let Some(before) = chosen(world, item) else { return };
+    let column = TARGETS[usize::from(field) % EDITED];
+    let body = json!({"fields": {column: world.scenario.typed(field, value)}});
+    let place = path(world, &format!("items/{}", before.id));
+    let (status, now) = world.control(Method::Post, &place, Some(&body));
+    told(world, "edit", status, &now);
+    if let (200, Some(now)) = (status, StoredItem::of(&now)) {
+        world.people.typed(&before, &now, &[column]);
+        crate::invariants::notice_agreement(world);
+    }
+}
+
+/// A person adds an item.
+pub fn add(world: &World, values: [u8; EDITED]) {
+    let fields: Map<String, Json> = (0_u8..)
+        .zip(values)
+        .map(|(field, value)| {
+            let column = TARGETS[usize::from(field)].to_owned();
+            (column, world.scenario.typed(field, value))
+        })
+        .collect();
+    make(world, "add", &fields);
+}
+
+fn make(world: &World, what: &str, fields: &Map<String, Json>) {
+    let body = json!({ "fields": fields });
+    let (status, made) = world.control(Method::Post, &path(world, "items"), Some(&body));
+    told(world, what, status, &made);
+    if let Some(made) = StoredItem::of(&made).filter(|_| status == 201) {
+        world.people.made(&made);
+    }
+}
+
+/// A person deletes an item.
+pub fn remove(world: &World, item: u8) {
+    let Some(item) = chosen(world, item) else { return };
+    let place = path(world, &format!("items/{}", item.id));
+    let (status, answer) = world.control(Method::Delete, &place, None);
+    told(world, "remove", status, &answer);
+    world.people.deleted(item.id);
+}
+
+/// A person takes an item out of the recycle bin.
+pub fn restore(world: &World, item: u8) {
+    let (_, bin) = world.control(Method::Get, &path(world, "recycle-bin"), None);
+    let items = bin["items"].as_array().cloned().unwrap_or_default();
+    let Some(at) = usize::from(item).checked_rem(items.len()) else {
+        return;
+    };
+    let Some(id) = items[at]["id"].as_u64() else {
+        return;
+    };
+    let place = path(world, &format!("recycle-bin/{id}/restore"));
+    let (status, answer) = world.control(Method::Post, &place, None);
+    told(world, "restore", status, &answer);
+    if status == 200 {
+        world.people.restored(id);
+    }
+}
+
+/// A person copies a row of the grid.
+pub fn copy(world: &World, item: u8, key: bool) {
+    let Some(item) = chosen(world, item) else { return };
+    let mut columns = TARGETS.to_vec();
+    if key {
+        columns.push("SyncBridgeKey");
+    }
+    let values = columns.into_iter().filter_map(|column| {
+        let value = item.fields.get(column)?;
+        Some((column.to_owned(), value.clone()))
+    });
+    make(world, "copy", &values.collect());
+}
+
+/// A person empties an item's sync key, or types into it.
+pub fn edit_key(world: &World, item: u8, text: bool) {
+    let Some(item) = chosen(world, item) else { return };
+    let value = if text { json!("typed by hand") } else { Json::Null };
+    let place = path(world, &format!("items/{}", item.id));
+    let body = json!({"fields": {"SyncBridgeKey": value}});
+    let (status, answer) = world.control(Method::Post, &place, Some(&body));
+    told(world, "edit_key", status, &answer);
+    if status == 200 {
+        world.people.rekeyed(item.id);
+    }
+}
+
+/// An item's counter moves by itself.
+pub fn touch(world: &World, item: u8) {
+    act(world, item, "touch");
+}
+
+/// An item gets permissions of its own.
+pub fn hide(world: &World, item: u8) {
+    if let Some(id) = act(world, item, "hide") {
+        world.people.hidden(id);
+    }
+}
+
+fn act(world: &World, item: u8, verb: &str) -> Option<u64> {
+    let item = chosen(world, item)?;
+    let place = path(world, &format!("items/{}/{verb}", item.id));
+    let (status, answer) = world.control(Method::Post, &place, None);
+    told(world, verb, status, &answer);
+    Some(item.id)
+}
+
+/// Whatever is hidden is shown again.
+pub fn show(world: &World) {
+    for item in world.items().into_iter().filter(|item| item.hidden) {
+        let place = path(world, &format!("items/{}/show", item.id));
+        let (status, answer) = world.control(Method::Post, &place, None);
+        told(world, "show", status, &answer);
+    }
+}

@@ -1,0 +1,290 @@
+//! What people do in the list, and what becomes of it: an edit may be overwritten only if both values were kept.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value as Json};
+use syncbridge_domain::identity::Identity;
+use syncbridge_graph_sim::{Method, Request, Tenant};
+
+/// An item as it is stored, whoever may see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredItem {
+    /// Its number.
+    pub id: u64,
+    /// Its guid.
+    pub guid: String,
+    /// How often it was written.
+    pub counter: u64,
+    /// Whether the newest version is an application's.
+    pub by_app: bool,
+    /// Whether applications are kept from seeing it.
+    pub hidden: bool,
+    /// Every stored value.
+    pub fields: Map<String, Json>,
+}
+
+impl StoredItem {
+    pub(crate) fn of(json: &Json) -> Option<Self> {
+        Some(Self {
+            id: json["id"].as_u64()?,
+            guid: json["guid"].as_str()?.to_owned(),
+            counter: json["counter"].as_u64()?,
+            by_app: json["editor"] == "app",
+            hidden: json["hidden"] == true,
+            fields: json["fields"].as_object()?.clone(),
+        })
+    }
+
+    /// A stored value; null where there is none.
+    #[must_use]
+    pub fn value(&self, column: &str) -> &Json {
+        self.fields.get(column).unwrap_or(&Json::Null)
+    }
+}
+
+/// A cell that a person typed and that stands.
+#[derive(Clone, Debug, PartialEq)]
+struct Typed {
+    /// What was there before people came to it.
+    before: Json,
+    /// What is there now.
+    value: Json,
+}
+
+/// A cell that a person typed and that an application's write replaced.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Overwritten {
+    /// The item.
+    pub item: u64,
+    /// Internal name of its column.
+    pub column: String,
+    /// What the person had typed.
+    pub value: Json,
+    /// What replaced it.
+    pub by: Json,
+}
+
+/// The record of people's doings; clones share it.
+#[derive(Clone, Default)]
+pub struct People(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    list: String,
+    typed: BTreeMap<(u64, String), Typed>,
+    overwritten: Vec<Overwritten>,
+    made: BTreeSet<u64>,
+    restored: BTreeSet<u64>,
+    deleted: BTreeSet<u64>,
+    rekeyed: BTreeSet<u64>,
+    hidden: BTreeSet<u64>,
+    held: Vec<(String, Json)>,
+    /// What the source ever held, as the list would show it.
+    source: BTreeMap<(Identity, String), Vec<Json>>,
+}
+
+/// The list before a write, if there is anything to compare.
+pub(crate) struct Before(Option<Vec<StoredItem>>);
+
+impl People {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names the list that everything is about.
+    pub fn watch(&self, list: &str) {
+        list.clone_into(&mut self.state().list);
+    }
+
+    pub(crate) fn before(&self, tenant: &mut Tenant, request: &Request, now: DateTime<Utc>) -> Before {
+        if request.method == Method::Get || request.path_and_query.contains("/oauth2/") {
+            return Before(None);
+        }
+        self.before_any(tenant, now)
+    }
+
+    pub(crate) fn before_any(&self, tenant: &mut Tenant, now: DateTime<Utc>) -> Before {
+        let state = self.state();
+        Before((!state.typed.is_empty()).then(|| stored(tenant, &state.list, now)))
+    }
+
+    pub(crate) fn after(&self, tenant: &mut Tenant, before: Before, now: DateTime<Utc>) {
+        if before.0.is_none() {
+            return;
+        }
+        let mut state = self.state();
+        let items = stored(tenant, &state.list, now);
+        let state = &mut *state;
+        let mut gone = Vec::new();
+        for ((item, column), typed) in &state.typed {
+            let Some(now) = items.iter().find(|known| known.id == *item) else {
+                continue;
+            };
+            let value = now.value(column);
+            if *value == typed.value {
+                continue;
+            }
+            gone.push((*item, column.clone()));
+            // What a person put back as it was is no edit any more.
+            if typed.value != typed.before {
+                state.overwritten.push(Overwritten {
+                    item: *item,
+                    column: column.clone(),
+                    value: typed.value.clone(),
+                    by: value.clone(),
+                });
+            }
+        }
+        for cell in gone {
+            state.typed.remove(&cell);
+        }
+    }
+
+    /// A person typed into cells of an item.
+    pub fn typed(&self, before: &StoredItem, now: &StoredItem, columns: &[&str]) {
+        let mut state = self.state();
+        for column in columns {
+            let value = now.value(column).clone();
+            state.held.push(((*column).to_owned(), value.clone()));
+            let typed = state
+                .typed
+                .entry((now.id, (*column).to_owned()))
+                .or_insert_with(|| Typed {
+                    before: before.value(column).clone(),
+                    value: Json::Null,
+                });
+            typed.value = value;
+        }
+    }
+
+    /// Forgets typed cells that the source holds as well: both sides agree, and nobody loses anything any more.
+    pub fn agree(&self, both_hold: impl Fn(u64, &str, &Json) -> bool) {
+        let mut state = self.state();
+        for ((item, column), typed) in &mut state.typed {
+            if both_hold(*item, column, &typed.value) {
+                typed.before = typed.value.clone();
+            }
+        }
+    }
+
+    /// A person made an item.
+    pub fn made(&self, item: &StoredItem) {
+        let mut state = self.state();
+        state.made.insert(item.id);
+        let cells = item
+            .fields
+            .iter()
+            .map(|(column, value)| (column.clone(), value.clone()));
+        state.held.extend(cells);
+    }
+
+    /// Whether people ever put such a value into the column.
+    #[must_use]
+    pub fn ever_held(&self, column: &str, such: impl Fn(&Json) -> bool) -> bool {
+        let state = self.state();
+        let mut held = state.held.iter().filter(|(known, _)| known == column);
+        held.any(|(_, value)| such(value)) || !state.restored.is_empty() || !state.rekeyed.is_empty()
+    }
+
+    /// The source holds this.
+    pub fn source_held(&self, identity: Identity, column: &str, value: Json) {
+        let mut state = self.state();
+        let held = state.source.entry((identity, column.to_owned())).or_default();
+        if held.last() != Some(&value) {
+            held.push(value);
+        }
+    }
+
+    /// Whether the source ever held such a value there.
+    #[must_use]
+    pub fn source_ever_held(&self, identity: Identity, column: &str, such: impl Fn(&Json) -> bool) -> bool {
+        let state = self.state();
+        let held = state.source.get(&(identity, column.to_owned()));
+        held.is_some_and(|held| held.iter().any(such))
+    }
+
+    /// Whether people did anything to items but type into cells.
+    #[must_use]
+    pub fn did_more_than_type(&self) -> bool {
+        let state = self.state();
+        !(state.made.is_empty()
+            && state.restored.is_empty()
+            && state.deleted.is_empty()
+            && state.rekeyed.is_empty()
+            && state.hidden.is_empty())
+    }
+
+    /// A person deleted an item.
+    pub fn deleted(&self, item: u64) {
+        self.state().deleted.insert(item);
+    }
+
+    /// A person took an item out of the recycle bin.
+    pub fn restored(&self, item: u64) {
+        self.state().restored.insert(item);
+    }
+
+    /// A person changed an item's sync key.
+    pub fn rekeyed(&self, item: u64) {
+        self.state().rekeyed.insert(item);
+    }
+
+    /// The item was out of the app's sight for a while.
+    pub fn hidden(&self, item: u64) {
+        self.state().hidden.insert(item);
+    }
+
+    /// Whether the item was out of the app's sight for a while.
+    #[must_use]
+    pub fn was_hidden(&self, item: u64) -> bool {
+        self.state().hidden.contains(&item)
+    }
+
+    /// Whether a person made the item.
+    #[must_use]
+    pub fn has_made(&self, item: u64) -> bool {
+        self.state().made.contains(&item)
+    }
+
+    /// Whether a person deleted the item.
+    #[must_use]
+    pub fn has_deleted(&self, item: u64) -> bool {
+        self.state().deleted.contains(&item)
+    }
+
+    /// Whether a person took the item out of the recycle bin.
+    #[must_use]
+    pub fn has_restored(&self, item: u64) -> bool {
+        self.state().restored.contains(&item)
+    }
+
+    /// Whether a person changed the item's sync key.
+    #[must_use]
+    pub fn has_rekeyed(&self, item: u64) -> bool {
+        self.state().rekeyed.contains(&item)
+    }
+
+    /// Whether the cell holds what a person typed.
+    #[must_use]
+    pub fn stands(&self, item: u64, column: &str) -> bool {
+        self.state().typed.contains_key(&(item, column.to_owned()))
+    }
+
+    /// Typed cells that applications wrote over.
+    #[must_use]
+    pub fn overwritten(&self) -> Vec<Overwritten> {
+        self.state().overwritten.clone()
+    }
+}
+
+/// Every item of a list as it is stored.
+pub(crate) fn stored(tenant: &mut Tenant, list: &str, now: DateTime<Utc>) -> Vec<StoredItem> {
+    let request = Request::new(Method::Get, format!("/_sim/lists/{list}/items"));
+    let answer = tenant.handle(request, now).response.json().unwrap_or_default();
+    let items = answer["items"].as_array();
+    items.map_or_else(Vec::new, |items| {
+        items.iter().filter_map(StoredItem::of).collect()
+    })
+}
