@@ -55,7 +55,7 @@ pub fn target_hash(hash_key: &HashKey, value: &Json) -> CellHash {
 }
 
 /// Numbers are written as the double they are: `5` and `5.0` are one value and Graph sends either.
-fn stable_json(value: &Json, out: &mut Vec<u8>) {
+pub(crate) fn stable_json(value: &Json, out: &mut Vec<u8>) {
     match value {
         Json::Null => out.push(b'n'),
         Json::Bool(b) => out.extend_from_slice(if *b { b"t" } else { b"f" }),

@@ -80,6 +80,8 @@ macro_rules! typed_ids {
 typed_ids! {
     /// An application: who owns a group of databases and definitions.
     ApplicationId = "app";
+    /// A field that both sides changed.
+    ConflictId = "cfl";
     /// Credentials for one Graph tenant and app registration.
     ConnectionId = "con";
     /// A logical database.
@@ -90,6 +92,8 @@ typed_ids! {
     EffectId = "eff";
     /// A physical endpoint of a database.
     InstanceId = "ins";
+    /// A saved plan.
+    PlanId = "pln";
     /// An immutable revision of a definition.
     RevisionId = "rev";
     /// One execution of a definition.

@@ -32,6 +32,7 @@ pub mod reconcile;
 pub mod row;
 pub mod row_write;
 pub mod run;
+pub mod saved_plan;
 pub mod site_zone;
 pub mod table;
 pub mod type_matrix;

@@ -4,7 +4,8 @@
 //! server or the schema; otherwise the error code and the constraint's name must do.
 
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::ids::{DefinitionId, EffectId};
+use syncbridge_domain::ids::{DefinitionId, EffectId, PlanId};
+use syncbridge_domain::saved_plan::PlanRefusal;
 use syncbridge_secrets::{OpenError, SealError};
 
 /// The result of everything in this crate.
@@ -128,6 +129,17 @@ pub enum Error {
     /// Another write of the subject is open.
     #[error("another write of the same row or item is open; nothing was written")]
     SubjectBusy,
+    /// The row that a staged insert makes has another open write.
+    #[error("another write of the row that was to be made from an item is open; nothing was noted")]
+    EffectTaken,
+    /// A saved plan may not be approved, rejected or run.
+    #[error("plan {plan}: {refusal}")]
+    Plan {
+        /// Which.
+        plan: PlanId,
+        /// Why.
+        refusal: PlanRefusal,
+    },
     /// A verification is driven by another run by now.
     #[error("another run went on with this verification, or it was removed")]
     TakenOver,
@@ -295,6 +307,27 @@ impl Error {
                 "ledger.subject_busy",
                 "run again once the other write is settled",
             ),
+            Error::EffectTaken => (
+                Outage,
+                "effect.taken",
+                "run again once the other write is settled; the staged row was not made",
+            ),
+            Error::Plan { refusal, .. } => match refusal {
+                PlanRefusal::Expired => (
+                    List,
+                    "plan.expired",
+                    "make a new plan: the rows may have changed since",
+                ),
+                PlanRefusal::FourEyes => (
+                    List,
+                    "plan.four_eyes",
+                    "have it approved by somebody else than whoever asked for it",
+                ),
+                PlanRefusal::State(_) => (List, "plan.state", "make a new plan"),
+                PlanRefusal::NotApproved => {
+                    (List, "plan.not_approved", "have it approved, then run it again")
+                }
+            },
             Error::Damaged { .. } => (
                 Outage,
                 "meta_store.damaged",

@@ -5,12 +5,16 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use syncbridge_devstack::testing::{self, TestDatabase};
 use syncbridge_domain::agreed::{Agreed, RowDigest};
+use syncbridge_domain::conflict::{ParkReason, ParkedConflict};
 use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
-use syncbridge_domain::effect::{Admission, AfterState, EffectKind, Fence, ItemLink, NewEffect, Subject};
+use syncbridge_domain::effect::{
+    Admission, AfterState, EffectKind, Fence, ItemLink, NewEffect, Subject, Witness,
+};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Lsn, Mark};
 use syncbridge_domain::identity::{HashKey, Identity, Key, KeyColumn, encode_key};
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
+use syncbridge_domain::item_subject::subject_of_item;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::pg_type::PgType;
@@ -248,6 +252,57 @@ pub(crate) fn patch(row: &LedgerRow) -> NewEffect {
         }),
         expected_row_version: Some(row.row_version),
         ..create(&subject_of(row))
+    }
+}
+
+/// An item that a person added, before it has a row.
+pub(crate) fn new_item(number: u128) -> (Subject, ItemLink) {
+    let id = ItemId(number.to_string());
+    let guid = Uuid::from_u128(number);
+    let subject = subject_of_item(&HashKey::new(1, &[1; 32]), "test", guid, &id);
+    let before = Version { guid, counter: 1 };
+    (subject, ItemLink { id, before })
+}
+
+/// A row to be made from an item that a person added.
+pub(crate) fn insert(number: u128) -> NewEffect {
+    let (subject, item) = new_item(number);
+    NewEffect {
+        kind: EffectKind::InsertRow,
+        item: Some(item),
+        ..create(&subject)
+    }
+}
+
+/// A staged write of this row.
+pub(crate) fn witness(effect: &NewEffect, row: &Subject, xid: Option<u64>) -> Witness {
+    Witness {
+        effect: effect.id,
+        subject: row.clone(),
+        xid,
+        after: AfterState {
+            agreed: Agreed {
+                digest: RowDigest([3; 16]),
+                fields: vec![(None, None)],
+            }
+            .to_bytes(),
+            layout: LayoutStamp(2),
+            mark: mark(33),
+        },
+    }
+}
+
+/// A conflict of two values that were never seen before.
+pub(crate) fn parked(subject: &Subject, column: &str) -> ParkedConflict {
+    ParkedConflict {
+        identity: subject.identity,
+        key: subject.key.clone(),
+        column: column.into(),
+        reason: ParkReason::Policy,
+        source: json!("ours"),
+        target: json!("theirs"),
+        source_hash: std::num::NonZeroU64::new(u64::MAX),
+        target_hash: std::num::NonZeroU64::new(2),
     }
 }
 

@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::ids::DefinitionId;
 use syncbridge_meta_store::leases::{self, Lease};
 use syncbridge_meta_store::{Error, Result};
 
-use crate::fixture::{LIST, Memory, World, create, dirty, refused, row, run, settlement, subject};
+use crate::fixture::{
+    LIST, Memory, World, create, dirty, parked, refused, row, run, settlement, subject, witness,
+};
 
 const TERM: Duration = Duration::from_mins(10);
 
@@ -94,6 +97,9 @@ async fn all_writes(memory: &Memory, fence: Fence) -> Vec<(&'static str, Result<
         column: "c".into(),
         source: 1.into(),
         target: 2.into(),
+        winner: syncbridge_domain::conflict::Side::Source,
+        target_by: None,
+        target_at: None,
     };
     vec![
         (
@@ -139,6 +145,27 @@ async fn all_writes(memory: &Memory, fence: Fence) -> Vec<(&'static str, Result<
         ),
         ("requeue", store.requeue_due(fence).await.map(|_| ())),
         ("conflicts", store.record_conflicts(fence, run, &[edit]).await),
+        (
+            "park",
+            store.park_conflicts(fence, run, &[parked(&who, "c")]).await,
+        ),
+        (
+            "close",
+            store.close_conflicts(fence, &[(who.identity, "c".into())]).await,
+        ),
+        (
+            "witness",
+            store
+                .note_witnesses(fence, &[witness(&effect, &who, Some(1))])
+                .await,
+        ),
+        (
+            "delta",
+            store
+                .keep_delta(fence, &[dirty(&who, 1)], &DeltaCursor::default())
+                .await,
+        ),
+        ("forget", store.forget_delta(fence).await),
     ]
 }
 

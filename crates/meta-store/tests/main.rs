@@ -6,13 +6,17 @@
 mod admission;
 mod adoption;
 mod configuration;
+mod conflicts;
 mod connecting;
 mod dirty_rows;
 mod fixture;
 mod leasing;
+mod list_feed;
 mod quarantining;
 mod round_trip;
 mod run_records;
+mod saved_plans;
 mod schema;
 mod sealing;
 mod settling;
+mod witnessing;

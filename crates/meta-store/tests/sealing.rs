@@ -1,14 +1,16 @@
 //! A-12, the meta-store's part: what is sealed is not in the database in the clear, and opens only in its place.
 
 use serde_json::json;
+use syncbridge_domain::conflict::ParkedConflict;
 use syncbridge_domain::effect::NewEffect;
 use syncbridge_domain::ids::WorkspaceId;
 use syncbridge_domain::receipt::Fields;
+use syncbridge_meta_store::ledger::{self, ConflictFilter};
 use syncbridge_meta_store::sealed_secrets::{self, Binding};
 use syncbridge_meta_store::{DefinitionStore, Error, OverriddenEdit, hash_keys};
 use syncbridge_secrets::{ExposeSecret as _, Keyring, MasterKey, SecretString};
 
-use crate::fixture::{ACTOR, World, create, subject};
+use crate::fixture::{ACTOR, World, create, parked, subject};
 
 const PLANTED: &str = "planted-5f1e-value";
 const BINDING: Binding<'_> = Binding {
@@ -54,10 +56,24 @@ async fn a_12_no_planted_value_is_in_the_database_in_the_clear() {
         column: "title".into(),
         source: json!(PLANTED),
         target: json!({"nested": PLANTED}),
+        winner: syncbridge_domain::conflict::Side::Source,
+        target_by: None,
+        target_at: None,
     };
     memory
         .store
         .record_conflicts(memory.fence, memory.run, std::slice::from_ref(&edit))
+        .await
+        .unwrap();
+    let parked = parked(&who, "body");
+    let parked = ParkedConflict {
+        source: edit.source.clone(),
+        target: edit.target.clone(),
+        ..parked
+    };
+    memory
+        .store
+        .park_conflicts(memory.fence, memory.run, std::slice::from_ref(&parked))
         .await
         .unwrap();
     let mut tx = world.store.begin().await.unwrap();
@@ -88,11 +104,17 @@ async fn a_12_no_planted_value_is_in_the_database_in_the_clear() {
     assert!(!dump.contains(&hex));
     // And yet all of it is there.
     assert_eq!(memory.store.unsettled(1).await.unwrap()[0].sent, sent);
-    assert_eq!(
-        memory.store.conflicts(who.identity, 10).await.unwrap(),
-        std::slice::from_ref(&edit)
-    );
-    assert!(!format!("{edit:?}").contains(PLANTED));
+    let mut connection = world.store.acquire().await.unwrap();
+    let listed = ledger::list_conflicts(&mut connection, memory.id, &ConflictFilter::default(), None, 10)
+        .await
+        .unwrap();
+    assert_eq!(listed.len(), 2);
+    for entry in listed {
+        let opened = memory.store.conflict(entry.id).await.unwrap();
+        assert_eq!((&opened.source, &opened.target), (&edit.source, &edit.target));
+        assert!(!format!("{opened:?}").contains(PLANTED));
+    }
+    assert!(!format!("{edit:?}{parked:?}").contains(PLANTED));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use clap::{Arg, Command, CommandFactory as _};
 use crate::cli::Cli;
 
 /// Quoted words of the form `a.b` in the sources that are no codes of failures.
-const NOT_CODES: [&str; 15] = [
+const NOT_CODES: [&str; 16] = [
     // Names under which columns are sealed.
     "conflicts.sealed_source",
     "conflicts.sealed_target",
@@ -17,6 +17,7 @@ const NOT_CODES: [&str; 15] = [
     "effects.sealed_sent",
     "effects.sent",
     "hash_keys.sealed",
+    "plan_rows.sealed_values",
     "secrets.sealed",
     // Keys of documents.
     "spec.application",

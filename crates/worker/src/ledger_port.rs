@@ -3,14 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use syncbridge_domain::conflict::{ParkedConflict, Resolution, Side};
+use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
-use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
+use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect, Witness};
 use syncbridge_domain::feed::{Cursor, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
+use syncbridge_engine::ports::pull_memory::PullMemory;
 use syncbridge_engine::ports::{Ledger, OverriddenEdit, PortResult, Settlement, Verdict};
 use syncbridge_meta_store as store;
 use uuid::Uuid;
@@ -144,6 +148,9 @@ impl Ledger for LedgerPort {
                 column: edit.column.clone(),
                 source: edit.source.clone(),
                 target: edit.target.clone(),
+                winner: Side::Source,
+                target_by: None,
+                target_at: None,
             })
             .collect();
         Ok(self.memory.record_conflicts(fence, run, &conflicts).await?)
@@ -195,5 +202,39 @@ impl Ledger for LedgerPort {
 
     async fn verified_page(&self, run: RunId, number: u64) -> PortResult<Vec<SeenItem>> {
         Ok(self.memory.verified_page(run, number).await?)
+    }
+}
+
+impl PullMemory for LedgerPort {
+    async fn delta_cursor(&self) -> PortResult<DeltaCursor> {
+        Ok(self.memory.delta_cursor().await?)
+    }
+
+    async fn keep_delta(&self, fence: Fence, marks: &[DirtyMark], cursor: &DeltaCursor) -> PortResult<()> {
+        Ok(self.memory.keep_delta(fence, marks, cursor).await?)
+    }
+
+    async fn rows_of_items(&self, items: &[ItemId]) -> PortResult<Vec<Option<LedgerRow>>> {
+        Ok(self.memory.rows_of_items(items).await?)
+    }
+
+    async fn live_items(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<LedgerRow>> {
+        Ok(self.memory.live_items(after, limit).await?)
+    }
+
+    async fn note_witnesses(&self, fence: Fence, witnesses: &[Witness]) -> PortResult<()> {
+        Ok(self.memory.note_witnesses(fence, witnesses).await?)
+    }
+
+    async fn park_conflicts(&self, fence: Fence, run: RunId, conflicts: &[ParkedConflict]) -> PortResult<()> {
+        Ok(self.memory.park_conflicts(fence, run, conflicts).await?)
+    }
+
+    async fn resolutions(&self, ids: &[Identity]) -> PortResult<Vec<Vec<Resolution>>> {
+        Ok(self.memory.resolutions(ids).await?)
+    }
+
+    async fn close_conflicts(&self, fence: Fence, fields: &[(Identity, String)]) -> PortResult<()> {
+        Ok(self.memory.close_conflicts(fence, fields).await?)
     }
 }

@@ -1,20 +1,23 @@
 //! Identities known to have changed and not yet applied.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, TargetHint};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::feed::Cursor;
 use syncbridge_domain::identity::Identity;
 
 use super::{BATCH, DefinitionStore, agreement, bytes, identity, key};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::number::{from_bigint, to_bigint, to_integer};
 
 impl DefinitionStore {
     /// Marks rows dirty and moves the cursor, in one transaction. Each mark gets a new number; the newest
-    /// source state that was ever marked is kept.
+    /// source state that was ever marked is kept. What the list's feed said last of the item stays until it says
+    /// something else.
     ///
     /// # Errors
     /// [`crate::Error::LeaseLost`].
@@ -24,16 +27,22 @@ impl DefinitionStore {
                 return Ok(());
             }
             let mut tx = self.begin(fence).await?;
-            let marks: Vec<DirtyMark> = one_a_row(marks).into_values().collect();
-            for batch in marks.chunks(BATCH) {
-                self.mark_batch(&mut tx, batch).await?;
-            }
+            self.mark_all(&mut tx, marks).await?;
             if let Some(cursor) = cursor {
                 self.save_cursor(&mut tx, cursor).await?;
             }
             Ok(tx.commit().await?)
         })
         .await
+    }
+
+    /// Makes marks part of a transaction.
+    pub(super) async fn mark_all(&self, tx: &mut PgConnection, marks: &[DirtyMark]) -> Result<()> {
+        let marks: Vec<DirtyMark> = one_a_row(marks).into_values().collect();
+        for batch in marks.chunks(BATCH) {
+            self.mark_batch(tx, batch).await?;
+        }
+        Ok(())
     }
 
     async fn mark_batch(&self, tx: &mut PgConnection, batch: &[DirtyMark]) -> Result<()> {
@@ -47,12 +56,13 @@ impl DefinitionStore {
             .collect::<Result<Vec<_>>>()?;
         // The number of an existing row is drawn anew once its lock is held: drawn before, a mark that waited
         // for another could carry the lower number of the two.
-        sqlx::query(
+        sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO dirty AS d (definition_id, workspace_id, identity, key, mark_generation, mark_lsn,
-                                     suspected_delete, sequence)
-             SELECT $1, $2, m.*, nextval('dirty_sequence')
-             FROM unnest($3::bytea[], $4::bytea[], $5::integer[], $6::bigint[], $7::boolean[])
-                  AS m(identity, key, mark_generation, mark_lsn, suspected_delete)
+                                     suspected_delete, target_hint, hinted_at, sequence)
+             SELECT $1, $2, m.*, CASE WHEN m.target_hint <> {PRESUMED} THEN clock_timestamp() END,
+                    nextval('dirty_sequence')
+             FROM unnest($3::bytea[], $4::bytea[], $5::integer[], $6::bigint[], $7::boolean[], $8::smallint[])
+                  AS m(identity, key, mark_generation, mark_lsn, suspected_delete, target_hint)
              ORDER BY m.identity
              ON CONFLICT (definition_id, identity) DO UPDATE SET
                  key = excluded.key,
@@ -61,9 +71,13 @@ impl DefinitionStore {
                                  THEN greatest(d.mark_lsn, excluded.mark_lsn)
                                  WHEN d.mark_generation > excluded.mark_generation THEN d.mark_lsn
                                  ELSE excluded.mark_lsn END,
-                 suspected_delete = excluded.suspected_delete,
+                 suspected_delete = CASE WHEN excluded.target_hint = {PRESUMED} THEN excluded.suspected_delete
+                                         ELSE d.suspected_delete OR excluded.suspected_delete END,
+                 {hint},
                  sequence = nextval('dirty_sequence')",
-        )
+            PRESUMED = TargetHint::Presumed.code(),
+            hint = hint_taken_over("d"),
+        )))
         .bind(self.definition.uuid())
         .bind(self.workspace.uuid())
         .bind(bytes(batch.iter().map(|mark| &mark.identity)))
@@ -71,42 +85,43 @@ impl DefinitionStore {
         .bind(generations)
         .bind(lsns)
         .bind(batch.iter().map(|mark| mark.suspected_delete).collect::<Vec<_>>())
+        .bind(batch.iter().map(|mark| mark.target.code()).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await?;
         Ok(())
     }
 
-    /// Dirty rows behind `after` in the order of identities.
+    /// Dirty rows behind `after` in the order of identities. One without a hint of its own has that of its
+    /// quarantine entry: whatever made it dirty again, its item is looked at again.
     ///
     /// # Errors
     /// As any statement.
     pub async fn dirty(&self, after: Option<Identity>, limit: u32) -> Result<Vec<DirtyRow>> {
         self.timed(async {
-            let rows = sqlx::query(
-                "SELECT identity, key, mark_generation, mark_lsn, suspected_delete, sequence FROM dirty
-                 WHERE definition_id = $1 AND ($2::bytea IS NULL OR identity > $2)
-                 ORDER BY identity LIMIT $3",
-            )
+            let rows = sqlx::query(AssertSqlSafe(format!(
+                "SELECT d.identity, d.key, d.mark_generation, d.mark_lsn, d.suspected_delete, d.sequence,
+                        CASE WHEN d.target_hint = {PRESUMED} THEN coalesce(q.target_hint, {PRESUMED}::smallint)
+                             ELSE d.target_hint END,
+                        greatest(extract(epoch FROM clock_timestamp() -
+                            CASE WHEN d.target_hint = {PRESUMED} THEN q.hinted_at
+                                 WHEN d.target_hint = {DELETED} AND q.target_hint = {DELETED}
+                                      THEN least(d.hinted_at, q.hinted_at)
+                                 ELSE d.hinted_at END), 0)::double precision
+                 FROM (SELECT * FROM dirty
+                       WHERE definition_id = $1 AND ($2::bytea IS NULL OR identity > $2)
+                       ORDER BY identity LIMIT $3) d
+                 LEFT JOIN LATERAL (SELECT e.target_hint, e.hinted_at FROM quarantine e
+                                    WHERE e.definition_id = $1 AND e.identity = d.identity OFFSET 0) q ON true
+                 ORDER BY d.identity",
+                PRESUMED = TargetHint::Presumed.code(),
+                DELETED = TargetHint::Deleted.code(),
+            )))
             .bind(self.definition.uuid())
             .bind(after.as_ref().map(|identity| identity.as_bytes().as_slice()))
             .bind(i64::from(limit))
             .fetch_all(&mut *self.store.acquire().await?)
             .await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(DirtyRow {
-                        mark: DirtyMark {
-                            identity: identity(row.try_get(0)?)?,
-                            key: key(row.try_get(1)?)?,
-                            mark: agreement::mark(row.try_get(2)?, row.try_get(3)?)?,
-                            suspected_delete: row.try_get(4)?,
-                            target: TargetHint::Presumed,
-                        },
-                        sequence: from_bigint("dirty sequence", row.try_get(5)?)?,
-                        hinted: std::time::Duration::ZERO,
-                    })
-                })
-                .collect()
+            rows.iter().map(read).collect()
         })
         .await
     }
@@ -160,21 +175,56 @@ impl DefinitionStore {
     }
 }
 
-/// A statement may touch a row once: of several marks of one identity the last one counts, with the newest
-/// source state of all.
+/// Assignments that take a newer hint over into the row called `kept`: none leaves it as it is, and a deletion that
+/// is reported again keeps its first time, since proof is a look some minutes after the first report.
+pub(super) fn hint_taken_over(kept: &str) -> String {
+    let (presumed, deleted) = (TargetHint::Presumed.code(), TargetHint::Deleted.code());
+    format!(
+        "target_hint = CASE WHEN excluded.target_hint = {presumed} THEN {kept}.target_hint
+                            ELSE excluded.target_hint END,
+         hinted_at = CASE WHEN excluded.target_hint = {presumed}
+                            OR (excluded.target_hint = {deleted} AND {kept}.target_hint = {deleted})
+                          THEN {kept}.hinted_at ELSE excluded.hinted_at END"
+    )
+}
+
+fn read(row: &PgRow) -> Result<DirtyRow> {
+    let damaged = || Error::Damaged { what: "dirty row" };
+    let hinted: Option<f64> = row.try_get(7)?;
+    Ok(DirtyRow {
+        mark: DirtyMark {
+            identity: identity(row.try_get(0)?)?,
+            key: key(row.try_get(1)?)?,
+            mark: agreement::mark(row.try_get(2)?, row.try_get(3)?)?,
+            suspected_delete: row.try_get(4)?,
+            target: TargetHint::from_code(row.try_get(6)?).ok_or_else(damaged)?,
+        },
+        sequence: from_bigint("dirty sequence", row.try_get(5)?)?,
+        hinted: Duration::try_from_secs_f64(hinted.unwrap_or_default()).map_err(|_| damaged())?,
+    })
+}
+
+/// A statement may touch a row once, so several marks of one identity become one, as if they had come one after the
+/// other.
 fn one_a_row(marks: &[DirtyMark]) -> BTreeMap<Identity, DirtyMark> {
     let mut out: BTreeMap<Identity, DirtyMark> = BTreeMap::new();
     for mark in marks {
-        let newest = out
-            .get(&mark.identity)
-            .map_or(mark.mark, |earlier| earlier.mark.max(mark.mark));
-        out.insert(
-            mark.identity,
-            DirtyMark {
-                mark: newest,
-                ..mark.clone()
-            },
-        );
+        let merged = match out.get(&mark.identity) {
+            None => mark.clone(),
+            Some(earlier) => followed_by(earlier, mark),
+        };
+        out.insert(mark.identity, merged);
     }
     out
+}
+
+/// The newest source state counts, the last word of each side's feed, and the last key.
+fn followed_by(earlier: &DirtyMark, later: &DirtyMark) -> DirtyMark {
+    let of_the_list = later.target != TargetHint::Presumed;
+    DirtyMark {
+        mark: earlier.mark.max(later.mark),
+        suspected_delete: later.suspected_delete || (of_the_list && earlier.suspected_delete),
+        target: if of_the_list { later.target } else { earlier.target },
+        ..later.clone()
+    }
 }

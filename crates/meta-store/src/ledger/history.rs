@@ -6,7 +6,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
 use uuid::Uuid;
 
-use super::{Adopted, BATCH, Closing, DefinitionStore, bytes};
+use super::{Adopted, BATCH, Closed, Closing, DefinitionStore, bytes, identity};
 use crate::error::Result;
 use crate::number::{from_bigint, to_bigint};
 use crate::runs::PAGE;
@@ -22,7 +22,7 @@ pub struct HistoryEntry {
     pub run: RunId,
     /// The write, where there was one.
     pub effect: Option<EffectId>,
-    /// `create_item`, `patch_item`, `delete_item` or `adopt`.
+    /// `adopt`, or the name of the write's [`syncbridge_domain::effect::EffectKind`].
     pub kind: String,
     /// `applied`, `quarantined`, `released` or `adopted`.
     pub outcome: String,
@@ -39,12 +39,13 @@ pub struct HistoryEntry {
 }
 
 impl DefinitionStore {
-    /// Moves effects into the history and answers which were there.
+    /// Moves effects into the history and answers which were there. An effect answers to the identity it was
+    /// recorded under as to the one it is held under since; the row it leaves behind is of the latter.
     pub(super) async fn close_batch(
         &self,
         tx: &mut PgConnection,
         batch: &[Closing<'_>],
-    ) -> Result<Vec<Uuid>> {
+    ) -> Result<Vec<Closed>> {
         let after = batch
             .iter()
             .map(|c| {
@@ -53,28 +54,32 @@ impl DefinitionStore {
                     .transpose()
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok(sqlx::query_scalar(
+        let closed = sqlx::query(
             "WITH closing AS (
                  SELECT * FROM unnest($2::uuid[], $3::bytea[], $4::text[], $5::text[], $6::uuid[], $7::text[],
-                                      $8::uuid[], $9::bigint[], $10::bytea[], $11::bigint[])
+                                      $8::uuid[], $9::bigint[], $10::bytea[], $11::bigint[], $12::bytea[])
                      AS c(effect_id, identity, outcome, request_id, run_id, item_id, item_guid, after_counter,
-                          agreed, layout)
+                          agreed, layout, row_identity)
              ), closed AS (
                  DELETE FROM effects e USING closing c
-                 WHERE e.effect_id = ANY($2) AND e.effect_id = c.effect_id AND e.identity = c.identity
+                 WHERE e.effect_id = ANY($2) AND e.effect_id = c.effect_id
+                   AND (e.identity = c.identity OR e.old_identity = c.identity)
+                   AND e.identity = coalesce(c.row_identity, e.identity)
                    AND e.definition_id IS NOT DISTINCT FROM $1
-                 RETURNING e.effect_id, e.workspace_id, e.kind, e.before_counter, c.identity, c.outcome,
-                           c.request_id, c.run_id, c.after_counter, c.agreed, c.layout,
+                 RETURNING e.effect_id, e.workspace_id, e.kind, e.before_counter, e.old_identity,
+                           coalesce(c.row_identity, c.identity) AS identity, c.outcome, c.request_id, c.run_id,
+                           c.after_counter, c.agreed, c.layout,
                            coalesce(c.item_id, e.item_id) AS item_id,
                            coalesce(c.item_guid, e.item_guid) AS item_guid
+             ), remembered AS (
+                 INSERT INTO ledger_history
+                     (workspace_id, definition_id, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
+                      before_counter, after_counter, agreed, layout, request_id)
+                 SELECT workspace_id, $1, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
+                        before_counter, after_counter, agreed, layout, left(request_id, 200)
+                 FROM closed
              )
-             INSERT INTO ledger_history
-                 (workspace_id, definition_id, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
-                  before_counter, after_counter, agreed, layout, request_id)
-             SELECT workspace_id, $1, identity, run_id, effect_id, kind, outcome, item_id, item_guid,
-                    before_counter, after_counter, agreed, layout, left(request_id, 200)
-             FROM closed
-             RETURNING effect_id",
+             SELECT effect_id, old_identity FROM closed",
         )
         .bind(self.definition.uuid())
         .bind(batch.iter().map(|c| c.effect.uuid()).collect::<Vec<_>>())
@@ -107,8 +112,24 @@ impl DefinitionStore {
                 .map(|c| c.row.map(|row| i64::from(row.layout.0)))
                 .collect::<Vec<_>>(),
         )
+        .bind(
+            batch
+                .iter()
+                .map(|c| c.row.map(|row| row.identity.as_bytes().as_slice()))
+                .collect::<Vec<_>>(),
+        )
         .fetch_all(&mut *tx)
-        .await?)
+        .await?;
+        closed
+            .iter()
+            .map(|row| {
+                let recorded: Option<&[u8]> = row.try_get(1)?;
+                Ok(Closed {
+                    effect: row.try_get(0)?,
+                    recorded_under: recorded.map(identity).transpose()?,
+                })
+            })
+            .collect()
     }
 
     /// Adds adoptions to the history.

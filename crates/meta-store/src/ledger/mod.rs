@@ -18,6 +18,7 @@ use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_secrets::{DataKey, Keyring};
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::definitions;
 use crate::error::{Error, Result};
@@ -27,26 +28,37 @@ use crate::store::{MetaStore, Transaction};
 mod admit;
 mod adopt;
 mod agreement;
+mod conflict_care;
 mod conflicts;
 mod cursor;
+mod delta;
 mod dirty;
 mod history;
 mod quarantine;
 mod quarantine_care;
 mod reads;
+mod saved_plans;
 mod settle;
 mod sweeps;
 mod unsettled;
 mod values;
 mod verifications;
+mod witness;
 
+pub use conflict_care::{
+    ConflictChoice, ConflictDecision, ConflictEntry, ConflictFilter, ConflictPlace, ConflictStatus,
+    OpenedConflict, Resolved, list_conflicts, resolve_conflicts,
+};
 pub use conflicts::OverriddenEdit;
-pub use cursor::{Position, position};
+pub use cursor::{DeltaPosition, Position, position};
 pub use history::{HistoryEntry, history};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{
     QuarantineFilter, QuarantineGroup, count_quarantined, ignore_quarantined, list_quarantine,
     retry_quarantined, summarize_quarantine,
+};
+pub use saved_plans::{
+    GivenApproval, NewPlan, PlanChange, approvals, judge_plan, list_plans, plan, runnable_plan,
 };
 pub use settle::{Settlement, Verdict};
 pub use verifications::{DIFFERENCES_STORED, StoredDifference, VerificationRecord, newest_verification};
@@ -156,6 +168,13 @@ fn key(bytes: Vec<u8>) -> Result<Key> {
 /// An entry for the history that is not written by closing an effect.
 struct Adopted<'a> {
     row: &'a LedgerRow,
+}
+
+/// An effect that was just closed.
+struct Closed {
+    effect: Uuid,
+    /// The identity it was recorded under, where it was held under another one since.
+    recorded_under: Option<Identity>,
 }
 
 /// How a closed effect is remembered.

@@ -8,12 +8,13 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::agreed::RowDigest;
-use syncbridge_domain::dirty::{Ignored, NewQuarantine, Quarantined, retry_delay};
+use syncbridge_domain::dirty::{Ignored, NewQuarantine, Quarantined, TargetHint, retry_delay};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::RunId;
 
+use super::dirty::hint_taken_over;
 use super::{BATCH, DefinitionStore, bytes, identity, key};
 use crate::error::{Error, Result};
 use crate::number::{from_integer, to_bigint};
@@ -97,25 +98,29 @@ impl DefinitionStore {
              ), moved AS (
                  DELETE FROM dirty d USING entry e
                  WHERE d.definition_id = $1 AND d.identity = e.identity AND d.sequence = e.sequence
-                 RETURNING d.identity, d.mark_generation, d.mark_lsn, d.suspected_delete
+                 RETURNING d.identity, d.mark_generation, d.mark_lsn, d.suspected_delete, d.target_hint,
+                           d.hinted_at
              )
              INSERT INTO quarantine AS q
                  (definition_id, workspace_id, run_id, identity, key, digest, code, failure, attempts, retry_at,
-                  mark_generation, mark_lsn, suspected_delete)
+                  mark_generation, mark_lsn, suspected_delete, target_hint, hinted_at)
              SELECT $1, $2, $3, e.identity, e.key, e.digest, e.code, e.failure, 1,
                     clock_timestamp() + ($10::double precision[])[1] * interval '1 second',
                     coalesce(m.mark_generation, (SELECT generation FROM definitions WHERE definition_id = $1)),
-                    coalesce(m.mark_lsn, 0), coalesce(m.suspected_delete, false)
+                    coalesce(m.mark_lsn, 0), coalesce(m.suspected_delete, false),
+                    coalesce(m.target_hint, {PRESUMED}::smallint), m.hinted_at
              FROM entry e LEFT JOIN moved m USING (identity)
              ORDER BY e.identity
              ON CONFLICT (definition_id, identity) DO UPDATE SET
                  run_id = excluded.run_id, key = excluded.key, digest = excluded.digest, code = excluded.code,
                  failure = excluded.failure, last_seen = now(),
                  mark_generation = excluded.mark_generation, mark_lsn = excluded.mark_lsn,
-                 suspected_delete = excluded.suspected_delete,
+                 suspected_delete = excluded.suspected_delete, {hint},
                  ignored_at = NULL, ignored_by = NULL, ignored_reason = NULL,
                  attempts = {ATTEMPTS},
-                 retry_at = clock_timestamp() + ($10::double precision[])[{ATTEMPTS}] * interval '1 second'"
+                 retry_at = clock_timestamp() + ($10::double precision[])[{ATTEMPTS}] * interval '1 second'",
+            PRESUMED = TargetHint::Presumed.code(),
+            hint = hint_taken_over("q"),
         )))
         .bind(self.definition.uuid())
         .bind(self.workspace.uuid())

@@ -1,8 +1,10 @@
 //! Settling writes: an effect closes, and what that means for ledger, links, dirty rows and quarantine happens
 //! in the same transaction, for a whole slice at once.
 
-use sqlx::PgConnection;
-use syncbridge_domain::dirty::{NewQuarantine, retry_delay};
+use std::collections::BTreeMap;
+
+use sqlx::{PgConnection, Row as _};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint, retry_delay};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
@@ -10,7 +12,7 @@ use syncbridge_domain::ledger::LedgerRow;
 use uuid::Uuid;
 
 use super::admit::first_missing;
-use super::{BATCH, Closing, DefinitionStore, bytes};
+use super::{BATCH, Closed, Closing, DefinitionStore, agreement, bytes, identity};
 use crate::error::{Error, Result, violates};
 
 /// What becomes of a write once its receipt is in.
@@ -18,7 +20,7 @@ use crate::error::{Error, Result, violates};
 pub struct Settlement {
     /// The effect that is settled.
     pub effect: EffectId,
-    /// Whose it is.
+    /// Whose it is; for a row made from an item, the item's provisional identity does as well.
     pub identity: Identity,
     /// What happens to it.
     pub verdict: Verdict,
@@ -32,7 +34,8 @@ pub struct Settlement {
 /// How a write turned out.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// Applied: the ledger takes this row (tombstones included), the effect closes, any quarantine entry goes.
+    /// Applied: the ledger takes this row (tombstones included), the effect closes, any quarantine entry goes. The
+    /// row is of the identity the effect is held under.
     Applied(Box<LedgerRow>),
     /// An item that the ledger does not link to the row was deleted: the effect closes as applied, the ledger
     /// stays as it is.
@@ -64,16 +67,20 @@ impl DefinitionStore {
             // all and the open one that was refused because of it.
             self.close(&mut tx, &slice.without_rows(run)).await?;
             self.retake_slots(&mut tx, &slice.applied).await?;
-            self.close(&mut tx, &slice.with_rows(run)).await?;
+            let closed = self.close(&mut tx, &slice.with_rows(run)).await?;
             let rows: Vec<&LedgerRow> = slice.applied.iter().map(|(_, row)| *row).collect();
             self.upsert_rows(&mut tx, &rows).await?;
             self.link_items(&mut tx, &rows).await?;
+            let newborn = slice.newborn(&closed);
             let cleared: Vec<(Identity, u64)> = slice
                 .applied
                 .iter()
-                .filter_map(|(s, _)| Some((s.identity, s.clears_dirty?)))
+                .map(|(s, row)| (row.identity, s.clears_dirty))
+                .chain(newborn.iter().map(|born| (born.provisional, born.clears_dirty)))
+                .filter_map(|(identity, sequence)| Some((identity, sequence?)))
                 .collect();
             self.remove_dirty(&mut tx, &cleared).await?;
+            self.inherit(&mut tx, &newborn).await?;
             self.leave_quarantine(&mut tx, rows.iter().map(|row| &row.identity))
                 .await?;
             let entries: Vec<(&NewQuarantine, Option<u64>)> = slice
@@ -111,14 +118,58 @@ impl DefinitionStore {
     }
 
     /// Closes effects: each leaves its table for the history in one statement.
-    async fn close(&self, tx: &mut PgConnection, closing: &[Closing<'_>]) -> Result<()> {
+    async fn close(&self, tx: &mut PgConnection, closing: &[Closing<'_>]) -> Result<Vec<Closed>> {
+        let mut all = Vec::with_capacity(closing.len());
         for batch in closing.chunks(BATCH) {
             let closed = self.close_batch(tx, batch).await?;
-            if let Some(error) = first_missing(batch.iter().map(|closing| closing.effect), &closed) {
+            let found: Vec<Uuid> = closed.iter().map(|closed| closed.effect).collect();
+            if let Some(error) = first_missing(batch.iter().map(|closing| closing.effect), &found) {
                 return Err(error);
             }
+            all.extend(closed);
         }
-        Ok(())
+        Ok(all)
+    }
+
+    /// A row that was made from an item takes over what was kept under the item's provisional identity, under which
+    /// nobody will look again: its quarantine entry goes, and a mark that came after the look goes on as the row's.
+    async fn inherit(&self, tx: &mut PgConnection, newborn: &[Newborn<'_>]) -> Result<()> {
+        if newborn.is_empty() {
+            return Ok(());
+        }
+        let rows: BTreeMap<Identity, &LedgerRow> =
+            newborn.iter().map(|born| (born.provisional, born.row)).collect();
+        let ids: Vec<&Identity> = rows.keys().collect();
+        let mut marks = Vec::new();
+        for batch in ids.chunks(BATCH) {
+            let left = sqlx::query(
+                "DELETE FROM dirty WHERE definition_id = $1 AND identity = ANY($2)
+                 RETURNING identity, mark_generation, mark_lsn, suspected_delete, target_hint",
+            )
+            .bind(self.definition.uuid())
+            .bind(bytes(batch.iter().copied()))
+            .fetch_all(&mut *tx)
+            .await?;
+            for mark in &left {
+                let damaged = || Error::Damaged { what: "dirty row" };
+                let row = rows.get(&identity(mark.try_get(0)?)?).ok_or_else(damaged)?;
+                let hint = TargetHint::from_code(mark.try_get(4)?).ok_or_else(damaged)?;
+                marks.push(DirtyMark {
+                    identity: row.identity,
+                    key: row.key.clone(),
+                    mark: agreement::mark(mark.try_get(1)?, mark.try_get(2)?)?,
+                    suspected_delete: mark.try_get(3)?,
+                    // Only the list's feed knows such an item; a hint that is missing here stood in its quarantine
+                    // entry, which goes.
+                    target: match hint {
+                        TargetHint::Presumed => TargetHint::Changed,
+                        said => said,
+                    },
+                });
+            }
+        }
+        self.mark_all(tx, &marks).await?;
+        self.leave_quarantine(tx, ids).await
     }
 
     async fn arm(&self, tx: &mut PgConnection, armed: &[&Settlement]) -> Result<()> {
@@ -128,7 +179,8 @@ impl DefinitionStore {
             let found: Vec<Uuid> = sqlx::query_scalar(
                 "UPDATE effects e SET state = 'armed', next_probe_at = clock_timestamp() + $4 * interval '1 second'
                  FROM unnest($2::uuid[], $3::bytea[]) AS s(effect_id, identity)
-                 WHERE e.definition_id = $1 AND e.effect_id = s.effect_id AND e.identity = s.identity
+                 WHERE e.definition_id = $1 AND e.effect_id = s.effect_id
+                   AND (e.identity = s.identity OR e.old_identity = s.identity)
                  RETURNING e.effect_id",
             )
             .bind(self.definition.uuid())
@@ -187,12 +239,37 @@ impl<'a> Slice<'a> {
         quarantined.chain(released).chain(removed).collect()
     }
 
+    /// Rows whose writes were recorded before it was known whose they would be.
+    fn newborn(&self, closed: &[Closed]) -> Vec<Newborn<'a>> {
+        let recorded: BTreeMap<Uuid, Identity> = closed
+            .iter()
+            .filter_map(|closed| Some((closed.effect, closed.recorded_under?)))
+            .collect();
+        self.applied
+            .iter()
+            .filter_map(|(settlement, row)| {
+                Some(Newborn {
+                    provisional: *recorded.get(&settlement.effect.uuid())?,
+                    row,
+                    clears_dirty: settlement.clears_dirty,
+                })
+            })
+            .collect()
+    }
+
     fn with_rows(&self, run: RunId) -> Vec<Closing<'a>> {
         self.applied
             .iter()
             .map(|(s, row)| closing(s, "applied", Some(row), run))
             .collect()
     }
+}
+
+/// A row that was made from an item, and the identity the item had until then.
+struct Newborn<'a> {
+    provisional: Identity,
+    row: &'a LedgerRow,
+    clears_dirty: Option<u64>,
 }
 
 fn closing<'a>(

@@ -70,7 +70,7 @@ impl DefinitionStore {
         .await
     }
 
-    /// How many items were deleted within this time before now. What a person let pass by name is not counted:
+    /// How many items and source rows were deleted within this time before now. What a person let pass by name is not counted:
     /// it was asked for, and is no sign of anything going wrong.
     ///
     /// # Errors
@@ -79,7 +79,8 @@ impl DefinitionStore {
         self.timed(async {
             let count: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM ledger_history h
-                 WHERE h.definition_id = $1 AND h.kind = 'delete_item' AND h.outcome = 'applied'
+                 WHERE h.definition_id = $1 AND h.kind IN ('delete_item', 'delete_row')
+                   AND h.outcome = 'applied'
                    AND h.at > clock_timestamp() - $2 * interval '1 second'
                    AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.run_id
                                    AND r.spec -> 'options' ->> 'allow_deletes' IS NOT NULL)",

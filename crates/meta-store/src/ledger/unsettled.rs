@@ -27,7 +27,8 @@ impl DefinitionStore {
             let rows = sqlx::query(
                 "SELECT effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
                         after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
-                        greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint
+                        greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint,
+                        witnessed, source_xid, coalesce(old_identity, identity)
                  FROM effects
                  WHERE definition_id = $1 AND (state = 'open' OR next_probe_at <= clock_timestamp())
                  ORDER BY (state = 'armed'), created_at, effect_id LIMIT $2",
@@ -42,6 +43,7 @@ impl DefinitionStore {
     }
 
     fn read_effect(&self, row: &PgRow) -> Result<Effect> {
+        let recorded_under = identity(row.try_get(19)?)?;
         let identity = identity(row.try_get(2)?)?;
         let item = match (
             row.try_get(4)?,
@@ -69,7 +71,7 @@ impl DefinitionStore {
             item,
             sent: self.unseal(
                 "the values of a recorded write",
-                &self.place("effects.sealed_sent", identity),
+                &self.place("effects.sealed_sent", recorded_under),
                 sealed,
             )?,
             after: AfterState {
@@ -77,7 +79,10 @@ impl DefinitionStore {
                 layout: agreement::layout(row.try_get(10)?)?,
                 mark: agreement::mark(row.try_get(11)?, row.try_get(12)?)?,
             },
-            witnessed: None,
+            witnessed: match (row.try_get(17)?, row.try_get::<Option<i64>, _>(18)?) {
+                (true, xid) => Some(xid.map(|xid| from_bigint("transaction id", xid)).transpose()?),
+                (false, _) => None,
+            },
             epoch: from_bigint("lease epoch", row.try_get(13)?)?,
             state: match row.try_get(14)? {
                 "open" => EffectState::Open,
