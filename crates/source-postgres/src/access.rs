@@ -34,8 +34,13 @@ pub struct Timeouts {
     pub connect: Duration,
     /// One statement on the server.
     pub statement: Duration,
-    /// One wait for a lock.
+    /// One wait for a lock of a read.
     pub lock: Duration,
+    /// One wait for a lock of a write; whoever comes behind us waits no longer because of it.
+    pub write_lock: Duration,
+    /// A writing transaction from its begin to its end. Locks of ours are never held longer, whatever becomes of
+    /// this process: half of it is for the writes, the rest until the commit is watched by the server.
+    pub hold: Duration,
     /// A transaction of ours that does nothing.
     pub idle_in_transaction: Duration,
     /// Waiting for one of our own connections to become free.
@@ -48,6 +53,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             statement: Duration::from_secs(120),
             lock: Duration::from_secs(5),
+            write_lock: Duration::from_secs(2),
+            hold: Duration::from_secs(10),
             idle_in_transaction: Duration::from_secs(60),
             acquire: Duration::from_secs(60),
         }

@@ -12,8 +12,8 @@ use crate::shape::TableRef;
 mod column;
 mod index;
 
-pub(crate) use column::CatalogColumn;
 use column::read_columns;
+pub(crate) use column::{CatalogColumn, oid};
 pub use column::{CollationDescription, ColumnDescription};
 pub use index::{IndexDescription, KeyRefusal, UniqueKey};
 pub(crate) use index::{unaddressable, unfit_for_a_key};

@@ -12,6 +12,8 @@ use syncbridge_domain::failure::{Failure, Scope};
 
 use crate::access::Access;
 
+pub(crate) mod write;
+
 /// What was being done, for the message.
 #[derive(Clone, Debug)]
 pub(crate) struct Context {
@@ -196,11 +198,7 @@ impl Context {
                 "correct the definition or restore the table; a function in a view must name its tables with their \
                  schema, since our sessions have an empty search_path",
             ),
-            "42703" => self.list(
-                "source.column_missing",
-                format!("a mapped column of {} does not exist (any more)", self.subject),
-                "compare the definition with the table and apply it again",
-            ),
+            "42703" => self.column_missing(),
             "42883" if matches!(routine, "get_sort_group_operators" | "op_error") => self.list(
                 "source.unordered",
                 format!("a key or watermark column of {} has a type that PostgreSQL cannot order", self.subject),
@@ -230,6 +228,15 @@ impl Context {
             ),
             _ => self.other(state, routine),
         }
+    }
+
+    /// A mapped column is gone.
+    pub(crate) fn column_missing(&self) -> Failure {
+        self.list(
+            "source.column_missing",
+            format!("a mapped column of {} does not exist (any more)", self.subject),
+            "compare the definition with the table and apply it again",
+        )
     }
 
     /// Ended by a limit, a lock, a conflict or an administrator.

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions, Postgres};
 use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use syncbridge_domain::failure::{Failure, Scope};
 
-use crate::access::Access;
+use crate::access::{Access, Timeouts};
 use crate::fault::Context;
 
 /// Oldest server this crate reads: `pg_current_snapshot` came with it.
@@ -46,12 +47,13 @@ const FIXED: &[(&str, &str)] = &[
     ("plan_cache_mode", "force_custom_plan"),
 ];
 
-/// A bounded set of read-only sessions on one database.
+/// A bounded set of sessions on one database. A session reads; a transaction that writes says so when it begins
+/// (see `write`), so that no statement ever writes by accident.
 #[derive(Clone, Debug)]
 pub(crate) struct Sessions {
     pool: PgPool,
     pub(crate) context: Arc<Context>,
-    call: Duration,
+    pub(crate) timeouts: Timeouts,
     most: u32,
 }
 
@@ -104,7 +106,7 @@ impl Sessions {
         Ok(Self {
             pool,
             context,
-            call: access.timeouts.statement + NETWORK_SLACK,
+            timeouts: access.timeouts,
             most,
         })
     }
@@ -114,18 +116,25 @@ impl Sessions {
     where
         F: AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
     {
-        let mut session = self
-            .pool
-            .acquire()
-            .await
-            .map_err(|error| self.no_session(context, error))?;
-        match tokio::time::timeout(self.call, work(&mut session)).await {
+        let mut session = self.acquire(context).await?;
+        match tokio::time::timeout(self.call(), work(&mut session)).await {
             Ok(outcome) => outcome.map_err(|error| context.classify(error)),
             Err(_) => {
                 session.close_on_drop();
                 Err(context.unanswered())
             }
         }
+    }
+
+    /// A session for work that takes several calls. Whoever leaves anything behind in it closes it.
+    pub(crate) async fn acquire(&self, context: &Context) -> Result<PoolConnection<Postgres>, Failure> {
+        let session = self.pool.acquire().await;
+        session.map_err(|error| self.no_session(context, error))
+    }
+
+    /// How long we wait for an answer at most.
+    pub(crate) fn call(&self) -> Duration {
+        self.timeouts.statement + NETWORK_SLACK
     }
 
     /// All sessions at work is one thing, none to be had from the server another.

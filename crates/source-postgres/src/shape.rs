@@ -50,6 +50,9 @@ pub struct ReadShape {
     ///
     /// [`SourceRow::cells`]: syncbridge_domain::row::SourceRow::cells
     pub columns: Vec<ReadColumn>,
+    /// Indexes of the columns that travel with other writes and never cause one. A row that differs from what a
+    /// decision rested on in these alone has not moved.
+    pub passive: Vec<usize>,
     /// Watermark column, for watermark feeds.
     pub watermark: Option<WatermarkColumn>,
     /// How far below the clock a ceiling stays where other sessions cannot be seen.
@@ -74,6 +77,7 @@ impl ReadShape {
         Self {
             key,
             columns,
+            passive: Vec::new(),
             watermark,
             overlap: OVERLAP,
             cell_max_bytes: CELL_MAX_BYTES,
@@ -83,6 +87,9 @@ impl ReadShape {
     /// The shape a definition asks for.
     #[must_use]
     pub fn of(mapping: &Mapping, source: &SourceSpec) -> Self {
+        let passive = (0..mapping.fields.len())
+            .filter(|at| mapping.fields[*at].passive)
+            .collect();
         let columns = mapping
             .fields
             .iter()
@@ -91,7 +98,10 @@ impl ReadShape {
                 pg_type: field.pg_type.clone(),
             })
             .collect();
-        Self::new(mapping.key.clone(), columns, source.watermark.clone())
+        Self {
+            passive,
+            ..Self::new(mapping.key.clone(), columns, source.watermark.clone())
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! A table opened for reading: checked once against the catalog, then read in pages.
+//! An opened table: checked once against the catalog, then read in pages, and written row by row.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,14 +21,16 @@ use crate::statements::Statements;
 pub use ceiling::CLOCK_MARGIN;
 pub use edit::Edit;
 pub use keys::KEYS_MAX;
+pub use write::{StagedWrites, WRITES_MAX};
 
 mod ceiling;
 mod check;
 mod edit;
 mod horizon;
-mod keys;
+pub(crate) mod keys;
 mod range;
 mod survey;
+mod write;
 
 /// Bytes of cells after which a page ends, however few its rows are. Pages are bounded by rows, cells by
 /// [`ReadShape::cell_max_bytes`]; this bounds what many large cells add up to.
@@ -59,7 +61,7 @@ pub struct WatermarkPosition {
     pub key: Option<Key>,
 }
 
-/// One table or view, opened for reading.
+/// One table or view, opened.
 ///
 /// Every read is one statement and so one snapshot; the WAL position is asked in a statement of its own
 /// *before* it (in the same session, `read committed`), because inside one statement or one `repeatable read`
@@ -77,6 +79,8 @@ pub struct PgSource {
     null_keys_possible: bool,
     /// What kind of relation it is, for people.
     relation: &'static str,
+    /// What the catalog says about writing, once somebody wrote.
+    writing: Arc<tokio::sync::OnceCell<write::facts::Facts>>,
 }
 
 impl PgSource {
@@ -108,6 +112,7 @@ impl PgSource {
             oid,
             null_keys_possible: !summary.kind.enforces_keys(),
             relation: summary.kind.name(),
+            writing: Arc::default(),
         };
         source.rehearse().await?;
         Ok(source)

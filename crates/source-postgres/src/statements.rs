@@ -11,7 +11,10 @@ use syncbridge_domain::pg_type::PgType;
 use crate::sql::{CastName, Identifier, Sql};
 use parts::Parts;
 
+pub(crate) use writes::RowLock;
+
 mod parts;
+mod writes;
 
 /// A column that takes part in statements.
 #[derive(Clone, Debug)]
@@ -66,6 +69,8 @@ pub(crate) struct Statements {
     pub(crate) key_next: Sql,
     /// `$1…` one array of texts a key column; selects the ordinal first.
     pub(crate) by_keys: Sql,
+    /// The same, with the `xmin` of each row behind all else; not for views.
+    pub(crate) by_keys_with_xmin: Sql,
     pub(crate) ranges: RangeStatements,
     /// Whether a row without a complete key exists.
     pub(crate) null_key: Sql,
@@ -99,7 +104,8 @@ impl Statements {
         Self {
             key_first: writer.page(&Sql::default(), None),
             key_next: writer.page(&writer.behind(None, 2), None),
-            by_keys: writer.by_keys(),
+            by_keys: writer.by_keys(""),
+            by_keys_with_xmin: writer.by_keys(", t.xmin::text"),
             ranges: writer.ranges(),
             null_key: writer.null_key(),
             count_plan: writer.count_plan(),
@@ -110,6 +116,7 @@ impl Statements {
                 relation: writer.relation,
                 key: key.to_vec(),
                 cells: cells.to_vec(),
+                cell_max_bytes,
             },
         }
     }
@@ -159,32 +166,9 @@ impl Writer<'_> {
     }
 
     fn cell(&self, sql: &mut Sql, column: &Column) {
-        let as_text = |sql: &mut Sql| {
-            column_of_t(sql, column).text(match column.pg_type {
-                // Without a currency sign and separators, which `lc_monetary` would put there.
-                PgType::Money => "::numeric::text",
-                _ => "::text",
-            });
-        };
-        if !may_be_long(&column.pg_type) {
-            return as_text(sql);
-        }
-        sql.text("CASE WHEN pg_catalog.octet_length(");
-        as_text(sql);
-        sql.text(") > ")
-            .number(u64::from(self.cell_max_bytes))
-            .text(" THEN pg_catalog.left(");
-        as_text(sql);
-        // Characters take up to four bytes.
-        sql.text(", ")
-            .number(u64::from(self.cell_max_bytes / 4))
-            .text(") || ' [cut from ' || pg_catalog.octet_length(");
-        as_text(sql);
-        sql.text(") || ' bytes, MD5 ' || pg_catalog.md5(");
-        as_text(sql);
-        sql.text(") || ']' ELSE ");
-        as_text(sql);
-        sql.text(" END");
+        raw_form(sql, &column.pg_type, self.cell_max_bytes, |sql| {
+            column_of_t(sql, column);
+        });
     }
 
     /// `SELECT … WHERE condition ORDER BY [first,] key LIMIT $1`.
@@ -335,9 +319,12 @@ impl Writer<'_> {
 
     /// Keys travel as one array a column; the cast makes them values of the column's type, so that its
     /// index serves.
-    fn by_keys(&self) -> Sql {
+    /// What is selected `besides` stands behind all else.
+    fn by_keys(&self, besides: &'static str) -> Sql {
         let mut sql = Sql::new("SELECT q.at, ");
-        sql.append(&self.selected()).text(" FROM (SELECT u.at");
+        sql.append(&self.selected())
+            .text(besides)
+            .text(" FROM (SELECT u.at");
         for (at, column) in self.key.iter().enumerate() {
             sql.text(", ");
             key_value(&mut sql, at, column);
@@ -392,6 +379,37 @@ impl Writer<'_> {
 /// `t."column"`.
 fn column_of_t<'a>(sql: &'a mut Sql, column: &Column) -> &'a mut Sql {
     sql.text("t.").name(&column.name)
+}
+
+/// The text in which a value of this type is read.
+fn raw_form(sql: &mut Sql, pg_type: &PgType, cell_max_bytes: u32, value: impl Fn(&mut Sql)) {
+    let as_text = |sql: &mut Sql| {
+        value(sql);
+        sql.text(match pg_type {
+            // Without a currency sign and separators, which `lc_monetary` would put there.
+            PgType::Money => "::numeric::text",
+            _ => "::text",
+        });
+    };
+    if !may_be_long(pg_type) {
+        return as_text(sql);
+    }
+    sql.text("CASE WHEN pg_catalog.octet_length(");
+    as_text(sql);
+    sql.text(") > ")
+        .number(u64::from(cell_max_bytes))
+        .text(" THEN pg_catalog.left(");
+    as_text(sql);
+    // Characters take up to four bytes.
+    sql.text(", ")
+        .number(u64::from(cell_max_bytes / 4))
+        .text(") || ' [cut from ' || pg_catalog.octet_length(");
+    as_text(sql);
+    sql.text(") || ' bytes, MD5 ' || pg_catalog.md5(");
+    as_text(sql);
+    sql.text(") || ']' ELSE ");
+    as_text(sql);
+    sql.text(" END");
 }
 
 /// A key's text as a value of the column's type.

@@ -1,7 +1,7 @@
 //! The reader of PostgreSQL tables against real servers.
 
 // The lint spares test functions, not the functions they share.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod catalog;
 mod failures;
@@ -14,3 +14,8 @@ mod session;
 mod tls;
 mod watermark;
 mod world;
+mod write_fates;
+mod write_locks;
+mod write_refusals;
+mod writes;
+mod writing;

@@ -3,7 +3,9 @@
 use syncbridge_domain::feed::{Horizon, Lsn, Mark};
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::row::{Presence, SourceRow};
+use syncbridge_domain::row_write::{Commit, RowReceipt, RowWrite, TransactionStatus};
 use syncbridge_domain::verification::KeyRange;
+use syncbridge_engine::ports::row_writer::{RowWriter, StagedRows};
 use syncbridge_engine::ports::{PortResult, Source, SourcePage, WatermarkPosition};
 use syncbridge_source_postgres as postgres;
 
@@ -78,5 +80,34 @@ impl Source for SourcePort {
     async fn read_keys(&self, keys: &[Key]) -> PortResult<(Vec<Presence<SourceRow>>, Mark)> {
         let (rows, lsn) = self.table.read_keys(keys).await?;
         Ok((rows, self.mark(lsn)))
+    }
+}
+
+/// Rows staged in a transaction of the table's database.
+pub(crate) struct StagedPort(postgres::StagedWrites);
+
+impl RowWriter for SourcePort {
+    type Staged = StagedPort;
+
+    async fn stage(&self, writes: Vec<RowWrite>) -> PortResult<StagedPort> {
+        self.table.stage(writes).await.map(StagedPort)
+    }
+
+    async fn transactions(&self, ids: &[u64]) -> PortResult<Vec<TransactionStatus>> {
+        self.table.transactions(ids).await
+    }
+}
+
+impl StagedRows for StagedPort {
+    fn receipts(&self) -> &[RowReceipt] {
+        self.0.receipts()
+    }
+
+    async fn commit(self) -> Commit {
+        self.0.commit().await
+    }
+
+    async fn roll_back(self) {
+        self.0.roll_back().await;
     }
 }

@@ -1,6 +1,6 @@
 //! Correcting one row: what a person changes in a refused row before it is tried again.
 //!
-//! The only statement of this crate that writes. It changes named columns of one row, and only if the mapped
+//! Beside `write` the only statement of this crate that writes. It changes named columns of one row, and only if the mapped
 //! columns still hold what the person saw: compare and set under a row lock that foreign-key checks do not wait
 //! for. Before the commit the row as it would be is shown to the caller, who may refuse it.
 

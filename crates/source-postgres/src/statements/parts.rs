@@ -16,6 +16,7 @@ pub(super) struct Parts {
     pub(super) at_key: Sql,
     pub(super) key: Vec<Column>,
     pub(super) cells: Vec<Column>,
+    pub(super) cell_max_bytes: u32,
 }
 
 impl Statements {
