@@ -84,7 +84,7 @@ impl Source for SourcePort {
 }
 
 /// Rows staged in a transaction of the table's database.
-pub(crate) struct StagedPort(postgres::StagedWrites);
+pub struct StagedPort(postgres::StagedWrites);
 
 impl RowWriter for SourcePort {
     type Staged = StagedPort;
