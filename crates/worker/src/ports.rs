@@ -5,7 +5,7 @@ use syncbridge_meta_store::{DefinitionStore, MetaStore};
 use syncbridge_source_postgres::PgSource;
 
 pub use crate::ledger_port::LedgerPort;
-pub use crate::source_port::SourcePort;
+pub use crate::source_port::{SourcePort, StagedPort};
 
 /// The port to a table whose marks are of this generation.
 #[must_use]

@@ -1,5 +1,7 @@
 //! How staged writes end, and what their transactions' ids say of them afterwards.
 
+use std::time::{Duration, Instant};
+
 use syncbridge_domain::row_write::{Commit, TransactionStatus};
 use syncbridge_engine::ports::row_writer::{RowWriter, StagedRows as _};
 
@@ -16,8 +18,15 @@ async fn with_a_row<W: SourceWorld>(wish: TableWish) -> W {
     world
 }
 
+/// How a transaction ended. A server says that it refuses to commit a moment before it has rolled back.
 async fn status(source: &impl RowWriter, xid: u64) -> TransactionStatus {
-    source.transactions(&[xid]).await.unwrap()[0]
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let status = source.transactions(&[xid]).await.unwrap()[0];
+        if status != TransactionStatus::InProgress || Instant::now() >= deadline {
+            return status;
+        }
+    }
 }
 
 pub async fn an_id_tells_how_its_own_row_ended<W: SourceWorld<Source: RowWriter>>() {

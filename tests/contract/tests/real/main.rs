@@ -11,7 +11,17 @@ mod reading {
     syncbridge_contract::source_contract!(Database);
 }
 
+mod writing {
+    use crate::source::Database;
+    syncbridge_contract::row_contract!(Database);
+}
+
 mod memory {
     use crate::meta_store::Memory;
     syncbridge_contract::memory_contract!(Memory);
+}
+
+mod pull_memory {
+    use crate::meta_store::Memory;
+    syncbridge_contract::pull_memory_contract!(Memory);
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use syncbridge_contract::sample;
-use syncbridge_contract::world::MemoryWorld;
+use syncbridge_contract::world::{ConflictWorld, MemoryWorld};
 use syncbridge_devstack::testing::{self, TestDatabase};
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, RunId, WorkspaceId};
 use syncbridge_meta_store::definitions::{self, NewDefinition, ProvisionedList};
 use syncbridge_meta_store::leases::{self, Lease};
-use syncbridge_meta_store::ledger::{self, QuarantineFilter};
+use syncbridge_meta_store::ledger::{self, ConflictChoice, ConflictFilter, QuarantineFilter};
 use syncbridge_meta_store::{ConnectOptions, DefinitionStore, MetaStore};
 use syncbridge_secrets::{Keyring, MasterKey, SecretString};
 use syncbridge_worker::{LedgerPort, ledger_port};
@@ -158,5 +159,19 @@ impl MemoryWorld for Memory {
         ledger::retry_quarantined(&mut connection, definition, &QuarantineFilter::default())
             .await
             .unwrap();
+    }
+}
+
+impl ConflictWorld for Memory {
+    async fn decide(&self, definition: DefinitionId, identity: Identity, column: &str, winner: Side) {
+        let filter = ConflictFilter {
+            identities: Some(vec![identity]),
+            column: Some(column.into()),
+            ..ConflictFilter::default()
+        };
+        let choice = ConflictChoice { winner, by: PERSON };
+        let mut connection = self.store.acquire().await.unwrap();
+        let decided = ledger::resolve_conflicts(&mut connection, definition, &filter, choice).await;
+        assert_eq!(decided.unwrap().conflicts, 1);
     }
 }

@@ -1,5 +1,7 @@
 //! A table on a real server, and an application beside us.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection as _};
@@ -13,6 +15,9 @@ use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::run::WatermarkColumn;
 use syncbridge_source_postgres::{Access, PgSource, ReadColumn, ReadShape, TableRef};
 use syncbridge_worker::{SourcePort, source_port};
+
+/// How long a write of ours waits for a lock: cases about locks wait for it to pass.
+const WRITE_LOCK: Duration = Duration::from_millis(300);
 
 /// The name of what is prepared.
 const PREPARED: &str = "late";
@@ -56,7 +61,8 @@ impl SourceWorld for Database {
         let server = Server::new(wish.alone).await;
         let mut application = Application::connect(&server.url()).await;
         application.run(&create(wish)).await;
-        let access = Access::parse_url(&server.url()).unwrap();
+        let mut access = Access::parse_url(&server.url()).unwrap();
+        access.timeouts.write_lock = WRITE_LOCK;
         let table = TableRef::new("public", "t");
         let source = PgSource::connect(&access, &table, &shape(wish)).await.unwrap();
         Self {
