@@ -7,6 +7,7 @@ use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Resolution, Side};
 use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
 use syncbridge_domain::effect::Subject;
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::ids::{ConflictId, WorkspaceId};
 use syncbridge_meta_store::ledger::{
     self, ConflictChoice, ConflictEntry, ConflictFilter, ConflictStatus, Resolved,
 };
@@ -405,4 +406,48 @@ async fn conflicts_are_paged_newest_first_and_filtered() {
         fought.iter().map(|entry| entry.identity).collect::<Vec<_>>(),
         [subject("3").identity]
     );
+}
+
+#[tokio::test]
+async fn conflicts_are_found_by_id_with_the_name_of_their_definition_and_counted() {
+    let world = World::new().await;
+    let (one, two) = (world.memory("one").await, world.memory("two").await);
+    let who = subject("a");
+    park(&one, &[parked(&who, "title"), parked(&who, "body")]).await;
+    park(&two, &[parked(&who, "title")]).await;
+    let of_one = list(&world, &one, &ConflictFilter::default()).await;
+    let of_two = list(&world, &two, &ConflictFilter::default()).await;
+    let mut connection = world.store.acquire().await.unwrap();
+    let unknown = ConflictId::from_uuid(run().uuid());
+    let ids = [of_two[0].id, of_one[0].id, unknown];
+    let found = ledger::find_conflicts(&mut connection, WorkspaceId::DEFAULT, &ids)
+        .await
+        .unwrap();
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|found| (found.definition, found.definition_name, found.entry))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (one.id, "one".to_owned(), of_one[0].clone()),
+            (two.id, "two".to_owned(), of_two[0].clone())
+        ]
+    );
+    let elsewhere = WorkspaceId::from_uuid(run().uuid());
+    let found = ledger::find_conflicts(&mut connection, elsewhere, &ids)
+        .await
+        .unwrap();
+    assert_eq!(found, [], "another workspace has none of them");
+    resolve(&world, &one, &only(&of_one[0])).await;
+    for (filter, count) in [
+        (ConflictFilter::default(), 2),
+        (with(ConflictStatus::Open), 1),
+        (with(ConflictStatus::Overridden), 0),
+    ] {
+        let counted = ledger::count_conflicts(&mut connection, one.id, &filter)
+            .await
+            .unwrap();
+        assert_eq!(counted, count, "{filter:?}");
+    }
 }

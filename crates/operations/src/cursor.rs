@@ -1,4 +1,4 @@
-//! `cursor show` and `cursor reset`: how far a definition's table was taken over.
+//! `cursor show` and `cursor reset`: how far a definition's table, and in both directions its list, were taken over.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Cursor;
 use syncbridge_domain::ids::RunId;
+use syncbridge_meta_store::ledger::DeltaPosition;
 use syncbridge_meta_store::{DefinitionStore, audit, leases, ledger};
 use uuid::Uuid;
 
@@ -36,6 +37,52 @@ pub struct CursorView {
     pub moved: Option<DateTime<Utc>>,
     /// When the whole table was last compared.
     pub last_sweep: Option<DateTime<Utc>>,
+    /// Where the list's own feed of changes stands; absent where it was never asked.
+    pub list: Option<ListFeedView>,
+}
+
+/// Where the list's own feed of changes stands. Its token is not shown: it may hold what looks like a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListFeedView {
+    /// `first_pass` until the list was read to its end once, then `steady`; `whole_pass` while it is read as a whole
+    /// again.
+    pub phase: &'static str,
+    /// Whether a pass stopped on its way; the next run goes on there.
+    pub under_way: bool,
+    /// When the cursor last moved.
+    pub moved: DateTime<Utc>,
+}
+
+/// Which of a definition's two feeds is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CursorFeed {
+    /// The table's.
+    Table,
+    /// The list's own feed of changes.
+    List,
+}
+
+impl CursorFeed {
+    fn name(self) -> &'static str {
+        match self {
+            CursorFeed::Table => "source",
+            CursorFeed::List => "delta",
+        }
+    }
+}
+
+impl From<DeltaPosition> for ListFeedView {
+    fn from(position: DeltaPosition) -> Self {
+        Self {
+            phase: match (position.token, position.whole) {
+                (false, _) => "first_pass",
+                (true, true) => "whole_pass",
+                (true, false) => "steady",
+            },
+            under_way: position.under_way,
+            moved: position.moved,
+        }
+    }
 }
 
 impl Operations {
@@ -63,15 +110,16 @@ impl Operations {
             waiting: pending.into_iter().map(|pending| pending.value).collect(),
             moved: found.moved,
             last_sweep: found.swept,
+            list: found.delta.map(ListFeedView::from),
         })
     }
 
-    /// Forgets how far a definition's table was taken over: its next run looks at every row. The ledger stays,
-    /// so that unchanged rows cost nothing.
+    /// Forgets how far one feed of a definition was taken over: its next run looks at every row of the table, or
+    /// reads the list as a whole. The ledger stays, so that unchanged rows cost nothing.
     ///
     /// # Errors
     /// `lease.held` while a run drives the definition; `run.no_list` where it never ran.
-    pub async fn cursor_reset(&self, actor: &Actor, name: &str) -> Result<CursorView> {
+    pub async fn cursor_reset(&self, actor: &Actor, name: &str, feed: CursorFeed) -> Result<CursorView> {
         let mut connection = self.store.acquire().await?;
         let id = definition::id(&mut connection, self.workspace, name).await?;
         drop(connection);
@@ -82,7 +130,10 @@ impl Operations {
             leases::Lease::Acquired(acquired) => acquired.fence,
             leases::Lease::Held(held) => return Err(driven(name, &held.by).into()),
         };
-        let reset = memory.mark_dirty(fence, &[], Some(&Cursor::default())).await;
+        let reset = match feed {
+            CursorFeed::Table => memory.mark_dirty(fence, &[], Some(&Cursor::default())).await,
+            CursorFeed::List => memory.forget_delta(fence).await,
+        };
         leases::release(&self.store, fence).await?;
         reset?;
         let mut tx = self.store.begin().await?;
@@ -92,7 +143,7 @@ impl Operations {
             object_kind: "SyncDefinition",
             object_id: &id.to_string(),
             object_name: name,
-            detail: &json!({}),
+            detail: &json!({ "feed": feed.name() }),
         };
         audit::append(&mut tx, self.workspace, entry).await?;
         tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;

@@ -8,6 +8,9 @@ mod access;
 mod actor;
 mod addressed;
 mod apply;
+mod conflict_list;
+mod conflict_resolve;
+mod conflict_show;
 mod cursor;
 mod definition;
 mod delete;
@@ -37,7 +40,10 @@ use syncbridge_secrets::Keyring;
 
 pub use actor::Actor;
 pub use apply::Applied;
-pub use cursor::CursorView;
+pub use conflict_list::{ByWhom, ConflictView, ConflictsWanted};
+pub use conflict_resolve::{ConflictsChosen, ConflictsResolved};
+pub use conflict_show::ConflictOpened;
+pub use cursor::{CursorFeed, CursorView, ListFeedView};
 pub use delete::{Deleted, Farewell};
 pub use diff::DocumentDifference;
 pub use error::{Error, Result};
@@ -51,6 +57,7 @@ pub use quarantine_settle::QuarantineSettled;
 pub use run::{KeyTexts, RunOrder, RunReport};
 pub use run_list::RunView;
 pub use syncbridge_meta_store::Change;
+pub use syncbridge_meta_store::ledger::ConflictStatus;
 pub use verify_list::{DifferenceView, DifferencesWanted, VerificationView};
 
 /// Everything the verbs share.

@@ -1,5 +1,6 @@
 //! The command line: names, options and help.
 
+pub(crate) mod conflicts;
 pub(crate) mod quarantine;
 
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncbridge_domain::verification::DifferenceKind;
 
 use crate::settings::Settings;
+use conflicts::ConflictsCommand;
 use quarantine::QuarantineCommand;
 
 /// Keeps PostgreSQL tables and SharePoint / Microsoft Lists the same, provably.
@@ -70,9 +72,12 @@ pub(crate) enum Command {
     /// See what both sides last agreed on
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// See or reset how far a table was taken over
+    /// See or reset how far a table and its list were taken over
     #[command(subcommand)]
     Cursor(CursorCommand),
+    /// See fields that both sides changed, and choose whose value stands
+    #[command(subcommand)]
+    Conflicts(ConflictsCommand),
     /// See rows that cannot be applied now, and settle them
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -234,10 +239,16 @@ pub(crate) enum Ledger {
 
 #[derive(Subcommand)]
 pub(crate) enum CursorCommand {
-    /// Show how far the table was taken over, and when all of it was last compared
+    /// Show how far the table was taken over, when all of it was last compared, and where the list's feed stands
     Show(Named),
     /// Forget how far the table was taken over; the ledger stays, unchanged rows cost nothing
-    Reset(Named),
+    Reset {
+        /// Name of the definition
+        name: String,
+        /// Forget how far the list's own feed was taken over instead: the next run reads the whole list
+        #[arg(long)]
+        delta: bool,
+    },
 }
 
 #[derive(Args)]

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::conflict::{ParkReason, Side};
 use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::identity::{Identity, Key};
-use syncbridge_domain::ids::{ConflictId, DefinitionId, RunId};
+use syncbridge_domain::ids::{ConflictId, DefinitionId, RunId, WorkspaceId};
 use uuid::Uuid;
 
 use super::{DefinitionStore, bytes, identity, key};
@@ -246,6 +246,64 @@ pub async fn list_conflicts(
         .fetch_all(connection)
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// How many conflicts of a definition are like that.
+///
+/// # Errors
+/// As any statement.
+pub async fn count_conflicts(
+    connection: &mut PgConnection,
+    definition: DefinitionId,
+    filter: &ConflictFilter,
+) -> Result<u64> {
+    let sql = format!("SELECT count(*) FROM conflicts c WHERE {}", matches());
+    let row = bound!(sqlx::query(AssertSqlSafe(sql)), definition, filter)
+        .fetch_one(connection)
+        .await?;
+    from_bigint("count", row.try_get(0)?)
+}
+
+/// A conflict that was asked for by its id alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundConflict {
+    /// Whose.
+    pub definition: DefinitionId,
+    /// The definition's name.
+    pub definition_name: String,
+    /// The conflict.
+    pub entry: ConflictEntry,
+}
+
+/// Those of these conflicts that there are (still), of definitions that were not deleted.
+///
+/// # Errors
+/// As any statement.
+pub async fn find_conflicts(
+    connection: &mut PgConnection,
+    workspace: WorkspaceId,
+    ids: &[ConflictId],
+) -> Result<Vec<FoundConflict>> {
+    let sql = format!(
+        "SELECT {COLUMNS}, c.definition_id, d.name
+         FROM conflicts c JOIN definitions d ON d.definition_id = c.definition_id AND d.deleted_at IS NULL
+         WHERE d.workspace_id = $1 AND c.conflict_id = ANY($2)
+         ORDER BY d.name, c.conflict_id"
+    );
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(workspace.uuid())
+        .bind(ids.iter().map(|id| id.uuid()).collect::<Vec<Uuid>>())
+        .fetch_all(connection)
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(FoundConflict {
+                definition: DefinitionId::from_uuid(row.try_get(14)?),
+                definition_name: row.try_get(15)?,
+                entry: read(row)?,
+            })
+        })
+        .collect()
 }
 
 /// Whose value is to stand, and who says so.

@@ -47,7 +47,8 @@ mod witness;
 
 pub use conflict_care::{
     ConflictChoice, ConflictDecision, ConflictEntry, ConflictFilter, ConflictPlace, ConflictStatus,
-    OpenedConflict, Resolved, list_conflicts, resolve_conflicts,
+    FoundConflict, OpenedConflict, Resolved, count_conflicts, find_conflicts, list_conflicts,
+    resolve_conflicts,
 };
 pub use conflicts::OverriddenEdit;
 pub use cursor::{DeltaPosition, Position, position};

@@ -1,6 +1,6 @@
 //! `syncbridge cursor show` and `cursor reset`.
 
-use syncbridge_operations::CursorView;
+use syncbridge_operations::{CursorFeed, CursorView};
 
 use crate::exit::Exit;
 use crate::output;
@@ -13,11 +13,21 @@ pub(crate) async fn show(settings: &Settings, name: &str) -> anyhow::Result<Exit
     Ok(Exit::Done)
 }
 
-pub(crate) async fn reset(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
+pub(crate) async fn reset(settings: &Settings, name: &str, delta: bool) -> anyhow::Result<Exit> {
     let operations = settings.operations().await?;
-    let view = operations.cursor_reset(&Settings::actor(), name).await?;
-    output::show(settings.output, &view, || {
-        format!("{name}: the next run looks at every row; unchanged ones cost nothing\n")
+    let feed = if delta {
+        CursorFeed::List
+    } else {
+        CursorFeed::Table
+    };
+    let view = operations.cursor_reset(&Settings::actor(), name, feed).await?;
+    output::show(settings.output, &view, || match feed {
+        CursorFeed::Table => {
+            format!("{name}: the next run looks at every row; unchanged ones cost nothing\n")
+        }
+        CursorFeed::List => {
+            format!("{name}: the next run that looks at the list's changes reads the whole list\n")
+        }
     })?;
     Ok(Exit::Done)
 }
@@ -41,6 +51,22 @@ fn text(view: &CursorView) -> String {
     for (what, at) in [("moved", view.moved), ("whole table compared", view.last_sweep)] {
         let when = at.map_or_else(|| "never".to_owned(), |at| output::ago(at, now));
         text.push_str(&format!("  {what} {when}\n"));
+    }
+    if let Some(list) = &view.list {
+        let stands = match list.phase {
+            "first_pass" => "is read for the first time",
+            "whole_pass" => "is read as a whole again",
+            _ => "only its changes are read",
+        };
+        let on_the_way = if list.under_way {
+            ", and goes on where it stopped"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "  list: {stands}{on_the_way}; moved {}\n",
+            output::ago(list.moved, now)
+        ));
     }
     text
 }

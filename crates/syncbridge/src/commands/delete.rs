@@ -1,6 +1,6 @@
 //! `syncbridge delete`.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -10,6 +10,7 @@ use syncbridge_manifest::Kind;
 use syncbridge_operations::Farewell;
 
 use crate::cli::{DeleteArgs, Items, Ledger};
+use crate::commands::question;
 use crate::exit::Exit;
 use crate::output;
 use crate::progress::Shown;
@@ -65,12 +66,8 @@ fn confirmed(args: &DeleteArgs) -> anyhow::Result<bool> {
         );
         return Ok(true);
     }
-    eprint!(
-        "delete definition `{}`: {items}, {ledger}. Go on? [y/N] ",
+    question::yes(&format!(
+        "delete definition `{}`: {items}, {ledger}. Go on?",
         args.name
-    );
-    std::io::stderr().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    ))
 }

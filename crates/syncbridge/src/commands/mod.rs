@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod conflicts;
 mod cursor;
 mod delete;
 mod dev;
@@ -13,6 +14,7 @@ mod get;
 mod ledger;
 mod migrate;
 mod quarantine;
+mod question;
 mod run;
 mod runs;
 mod verdict;
@@ -39,7 +41,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Runs(args) => runs::runs(&settings, &args).await,
         Command::Ledger(LedgerCommand::Show { name, key }) => ledger::show(&settings, &name, &key).await,
         Command::Cursor(CursorCommand::Show(named)) => cursor::show(&settings, &named.name).await,
-        Command::Cursor(CursorCommand::Reset(named)) => cursor::reset(&settings, &named.name).await,
+        Command::Cursor(CursorCommand::Reset { name, delta }) => cursor::reset(&settings, &name, delta).await,
+        Command::Conflicts(command) => conflicts::conflicts(&settings, &command).await,
         Command::Quarantine(command) => quarantine::quarantine(&settings, &command).await,
         Command::Migrate => migrate::migrate(&settings).await,
         Command::Dev(args) => dev::dev(&settings, &args).await,
