@@ -10,6 +10,7 @@
 
 mod adoption_by_key;
 mod concurrency;
+mod conflicts;
 mod crash;
 mod data;
 mod deletes;
