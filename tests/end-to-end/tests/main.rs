@@ -35,6 +35,7 @@ mod spine;
 mod surface;
 mod targets;
 mod two_way;
+mod two_way_chaos;
 mod types_at_random;
 mod verification;
 mod visibility;
