@@ -49,7 +49,9 @@ impl<W: World> Session<'_, W> {
             }
         }
         self.look_at_strangers(to_look, &mut shown).await?;
-        self.apply_strangers(shown).await
+        // The feed shows them: none of them need be dirty.
+        self.apply_strangers(shown.into_iter().map(|item| (item, None)).collect())
+            .await
     }
 
     /// Reads items whose sync key the feed does not show. One that cannot be read now is due again.
@@ -93,18 +95,18 @@ impl<W: World> Session<'_, W> {
         )
     }
 
-    /// Items with their sync keys in sight.
-    pub(crate) async fn apply_strangers(&mut self, items: Vec<Item>) -> PortResult<()> {
+    /// Items with their sync keys in sight, and the sequences of the dirty rows that stand for them.
+    pub(crate) async fn apply_strangers(&mut self, items: Vec<(Item, Option<u64>)>) -> PortResult<()> {
         let mut people = Vec::new();
         let mut refused = Vec::new();
         let mut orphans = 0u64;
-        for item in items {
+        for (item, dirty) in items {
             match self.judge_stranger(&item).await? {
-                Stranger::Person(subject) => people.push((subject, item)),
+                Stranger::Person(subject) => people.push((subject, item, dirty)),
                 Stranger::Orphan => orphans += 1,
                 Stranger::Second(subject, other) => {
                     let failure = second(&item.id, &other);
-                    refused.push((self.quarantine(&subject, None, failure), None));
+                    refused.push((self.quarantine(&subject, None, failure), dirty));
                 }
             }
         }
@@ -175,7 +177,9 @@ impl<W: World> Session<'_, W> {
                 }
                 (ItemRead::Gone, _) => {}
                 (ItemRead::One(item), Some(base)) => owned.push((item, base)),
-                (ItemRead::One(item), None) => strangers.push(item),
+                // What is refused again takes its dirty row along into quarantine; clearing that row afterwards would
+                // take the item for one that needs nothing.
+                (ItemRead::One(item), None) => strangers.push((item, Some(row.sequence))),
             }
             done.push((row.mark.identity, row.sequence));
         }
@@ -184,22 +188,22 @@ impl<W: World> Session<'_, W> {
         self.ports.ledger.clear_dirty(self.fence(), &done).await
     }
 
-    async fn apply_people(&mut self, people: Vec<(Subject, Item)>) -> PortResult<()> {
-        let pages: Vec<Vec<(Subject, Item)>> = people
+    async fn apply_people(&mut self, people: Vec<(Subject, Item, Option<u64>)>) -> PortResult<()> {
+        let pages: Vec<Vec<(Subject, Item, Option<u64>)>> = people
             .chunks(self.spec.limits.page_rows.max(1) as usize)
             .map(<[_]>::to_vec)
             .collect();
         for page in pages {
             let keyed: Vec<Key> = page
                 .iter()
-                .filter(|(subject, _)| item_of(&subject.key).is_none())
-                .map(|(subject, _)| subject.key.clone())
+                .filter(|(subject, ..)| item_of(&subject.key).is_none())
+                .map(|(subject, ..)| subject.key.clone())
                 .collect();
             let (rows, mark) = self.ports.source.read_keys(&keyed).await?;
-            let ids: Vec<Identity> = page.iter().map(|(subject, _)| subject.identity).collect();
+            let ids: Vec<Identity> = page.iter().map(|(subject, ..)| subject.identity).collect();
             let bases = self.ports.ledger.rows(&ids).await?;
             let mut rows = rows.into_iter();
-            let works = page.into_iter().zip(bases).map(|((subject, item), base)| {
+            let works = page.into_iter().zip(bases).map(|((subject, item, dirty), base)| {
                 let without_row = item_of(&subject.key).is_some();
                 let source = match without_row {
                     // The source is to choose the key: no row can be there.
@@ -212,7 +216,8 @@ impl<W: World> Session<'_, W> {
                     mark,
                     base,
                     target: Presence::One(item),
-                    dirty: None,
+                    // The dirty row stands for the item; a row that has a key of its own is another subject.
+                    dirty: dirty.filter(|_| without_row),
                     why: WhyTag::Change,
                     heard: Heard::changed(),
                     search: None,
