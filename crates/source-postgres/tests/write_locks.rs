@@ -115,7 +115,7 @@ async fn c_14_a_row_that_is_locked_for_too_long_is_left_and_its_neighbours_are_u
 #[tokio::test]
 async fn c_14_rows_that_wait_in_turn_do_not_make_the_first_of_them_wait_for_ever() {
     let (world, source) = family(|timeouts| {
-        timeouts.write_lock = Duration::from_secs(60);
+        timeouts.write_lock = Duration::from_secs(600);
         timeouts.hold = Duration::from_millis(600);
     })
     .await;
@@ -126,7 +126,11 @@ async fn c_14_rows_that_wait_in_turn_do_not_make_the_first_of_them_wait_for_ever
         update(&source, &["2"], &[("name", Some("b"))]).await,
         update(&source, &["3"], &[("name", Some("c"))]).await,
     ];
-    let transaction = source.stage(writes).await.unwrap();
+    let staging = source.stage(writes);
+    let transaction = tokio::time::timeout(Duration::from_secs(30), staging)
+        .await
+        .expect("all that while the first row is locked")
+        .unwrap();
     staged(&transaction.receipts()[0]);
     for at in [1, 2] {
         let code = refused(&transaction.receipts()[at]).code.as_str();
