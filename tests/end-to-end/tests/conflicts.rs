@@ -310,3 +310,35 @@ async fn the_lists_feed_is_shown_and_can_be_read_from_its_beginning_again() {
     idle(&world).await;
     world.assert_equal("t", 5);
 }
+
+#[tokio::test]
+async fn c_06_a_decision_holds_although_other_cells_of_the_row_change_meanwhile() {
+    for (side, moves) in [
+        ("target", "list"),
+        ("source", "list"),
+        ("target", "table"),
+        ("source", "table"),
+    ] {
+        let world = manual().await;
+        disputed(&world, 4, "table", "list").await;
+        let id = open(&world);
+        conflicts(&world, &["resolve", &id, "--take", side]);
+        if moves == "list" {
+            let theirs = world.item_where("t", "Code", &json!("code 4")).await;
+            world.person_edits("t", &theirs, &json!({"Price": 44})).await;
+        } else {
+            world.sql("update t set price = 44 where id = 4").await;
+        }
+        // Its state is not judged: the list's feed may meet the field, and count it, before the decision is carried out.
+        world.run("t");
+        let wins = if side == "target" { "list" } else { "table" };
+        assert_eq!(notes(&world, 4).await, both(wins), "{side}, {moves}");
+        assert!(
+            conflicts(&world, &["show", &id])["closed"].is_string(),
+            "{side}, {moves}"
+        );
+        assert_eq!(world.count("select count(*) from t where price = 44").await, 1);
+        idle(&world).await;
+        world.assert_equal("t", 5);
+    }
+}
