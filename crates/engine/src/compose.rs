@@ -77,6 +77,17 @@ impl<W: World> Session<'_, W> {
             })
     }
 
+    /// Whether a row was made of a person's item, and nothing yet tells that the item got its sync key: whoever was to
+    /// give it may have been killed before. Neither the ledger nor every answer shows the key, so the item is read.
+    pub(crate) fn may_lack_sync_key(&self, work: &Work, base: &LedgerRow, agreed: &Agreed) -> bool {
+        let unfinished = agreed.digest == RowDigest::UNKNOWN && base.layout == self.layout;
+        unfinished
+            && self.takes_inserts()
+            && self.keeps_sync_keys()
+            && work.part().is_none()
+            && work.target.one().is_none_or(|item| !item.shows_key)
+    }
+
     /// The key's texts, readable and within what a title holds.
     fn title(&self, work: &Work) -> String {
         let texts = work.subject.key.texts().unwrap_or_default().join(" · ");

@@ -384,6 +384,9 @@ impl<W: World> Session<'_, W> {
         if !take.is_empty() {
             return Ok(self.update_row(work, agreed, decision, &take));
         }
+        if self.may_lack_sync_key(work, base, agreed) {
+            return Ok(Intent::Look);
+        }
         let mut send: Vec<usize> = (0..decision.fields.len())
             .filter(|at| decision.sends(*at) && self.spec.mapping.fields[*at].direction != Direction::Pull)
             .collect();

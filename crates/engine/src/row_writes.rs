@@ -317,7 +317,8 @@ impl<W: World> Session<'_, W> {
             .iter()
             .enumerate()
             .all(|(at, field)| field.passive || after.fields[at].0 == source_hash(hash_key, &cells[at]));
-        after.digest = match agreed_on {
+        // A new row's item is still to get its sync key, and a row that was never seen whole stays so.
+        after.digest = match agreed_on && attempt.before.digest != RowDigest::UNKNOWN {
             true => self.digest(&cells),
             // Another change of this row is still to travel; nothing may take it for seen.
             false => RowDigest::UNKNOWN,

@@ -37,7 +37,7 @@ mod surface;
 mod targets;
 mod two_way;
 mod two_way_chaos;
-mod two_way_crash;
+mod two_way_kills;
 mod types_at_random;
 mod verification;
 mod visibility;
