@@ -3,7 +3,7 @@
 //! A row leaves this module applied, found equal, quarantined, or dirty. Nothing else: that is what lets a
 //! cursor move past it (I5).
 
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
@@ -265,19 +265,17 @@ impl<W: World> Session<'_, W> {
     /// What could not be settled now stays, or becomes, dirty.
     async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
         self.counters.parked += left.len() as u64;
-        if syncbridge_domain::sabotaged!("cursor past a failed row") {
-            return Ok(());
+        if syncbridge_domain::sabotaged!("row that failed not left dirty") {
+            let rows: Vec<_> = left
+                .iter()
+                .filter_map(|work| work.dirty.map(|sequence| (work.identity(), sequence)))
+                .collect();
+            return self.ports.ledger.clear_dirty(self.fence(), &rows).await;
         }
         let marks: Vec<DirtyMark> = left
-            .into_iter()
+            .iter()
             .filter(|work| work.dirty.is_none())
-            .map(|work| DirtyMark {
-                identity: work.subject.identity,
-                key: work.subject.key,
-                mark: work.mark,
-                suspected_delete: false,
-                target: TargetHint::Presumed,
-            })
+            .map(Work::dirty_mark)
             .collect();
         if marks.is_empty() {
             return Ok(());
@@ -299,9 +297,6 @@ fn of_read(read: ItemRead) -> Result<Presence<Item>, Failure> {
 fn of_lookup(lookup: Lookup) -> Result<Presence<Item>, Failure> {
     match lookup {
         Lookup::One(item) => Ok(Presence::One(item)),
-        Lookup::Many(mut items) if syncbridge_domain::sabotaged!("copied row treated as the original") => {
-            Ok(items.pop().map_or(Presence::None, Presence::One))
-        }
         Lookup::Many(items) => Ok(Presence::Many(items)),
         Lookup::Empty => Ok(Presence::None),
         Lookup::Unknown(failure) => Err(failure),

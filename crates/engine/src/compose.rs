@@ -14,6 +14,8 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, TaggedWrite, Write};
 use syncbridge_domain::reconcile::{Decision, FieldDecision};
 
+use crate::recover::attempt_of;
+use crate::sending::Witness;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Intent, Work};
 
@@ -87,15 +89,19 @@ impl<W: World> Session<'_, W> {
                 Err(refusal) => return self.unconvertible(work, &(*at, refusal)),
             };
             after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
+            let shown = work.target.one().and_then(|item| item.value(&field.target));
             let overrides_an_edit = match decision.fields[*at] {
                 FieldDecision::ConflictToTarget | FieldDecision::ForeignReported => true,
-                // The row's value goes out although the row did not change: somebody else's is put back.
-                FieldDecision::ToTarget => after.fields[*at].0 == agreed.fields[*at].0,
+                // The row's value goes out although the row did not change: somebody else's is put back, unless it is
+                // an older one of our own that landed late.
+                FieldDecision::ToTarget => {
+                    let unchanged = after.fields[*at].0 == agreed.fields[*at].0;
+                    unchanged
+                        && shown.is_none_or(|shown| self.landed(work.identity(), field, shown).is_none())
+                }
                 _ => false,
             };
-            if overrides_an_edit
-                && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
-            {
+            if let Some(shown) = shown.filter(|_| overrides_an_edit) {
                 overrides.push((*at, shown.clone()));
             }
         }
@@ -260,6 +266,11 @@ impl<W: World> Session<'_, W> {
         effect: &syncbridge_domain::effect::Effect,
         item: &Item,
     ) -> LedgerRow {
+        // What the item shows as it was sent is agreed on from both sides.
+        let shown = self.live_row(&attempt_of(effect, None), item, Witness::Look);
+        if let Some(row) = shown.filter(|_| effect.after.layout == self.layout) {
+            return row;
+        }
         LedgerRow {
             identity: effect.subject.identity,
             key: effect.subject.key.clone(),

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::future::{Fuse, FusedFuture as _, FutureExt as _};
 use futures_util::{StreamExt, select_biased};
 use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
+use syncbridge_domain::dirty::DirtyMark;
 use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::Identity;
@@ -293,6 +294,9 @@ impl<W: World> Session<'_, W> {
                 self.counters.deleted += 1;
                 return Some(settlement(attempt, Verdict::Removed, request_id));
             }
+            EffectKind::DeleteItem if syncbridge_domain::sabotaged!("tombstone not kept") => {
+                return Some(settlement(attempt, Verdict::Removed, request_id));
+            }
             EffectKind::DeleteItem => {
                 self.counters.deleted += 1;
                 self.tombstone(attempt)?
@@ -343,7 +347,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// The ledger row after a create or patch: source hashes of what was sent, target hashes of what came back.
-    fn live_row(&self, attempt: &Attempt, item: &Item, witness: Witness) -> Option<LedgerRow> {
+    pub(crate) fn live_row(&self, attempt: &Attempt, item: &Item, witness: Witness) -> Option<LedgerRow> {
         let mut agreed = Agreed::from_bytes(&attempt.effect.after.agreed).ok()?;
         let created = attempt.effect.kind == EffectKind::CreateItem;
         let before = attempt.work.base.as_ref().and_then(|row| self.agreed_now(row));
@@ -382,6 +386,7 @@ impl<W: World> Session<'_, W> {
                 (None, Some(shown)) => {
                     witness == Witness::Answer
                         || item.version.counter <= 1
+                            && evidence::shows_sent(&self.spec.mapping, &attempt.effect.sent, item)
                         || evidence::same_value(&field.facet, &serde_json::Value::Null, shown)
                 }
                 (None, None) => true,
@@ -509,6 +514,12 @@ impl<W: World> Session<'_, W> {
                     });
                 }
             }
+        }
+        // A row whose write is settled in part only is dirty until the rest of it is decided.
+        let unmarked = landed.iter().filter(|work| work.dirty.is_none());
+        let marks: Vec<DirtyMark> = unmarked.map(Work::dirty_mark).collect();
+        if !marks.is_empty() {
+            self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
         }
         self.settle(settled).await?;
         sent.again.extend(self.with_base_now(landed).await?);

@@ -1,5 +1,6 @@
 //! One row on its way through a run, and one write on its way to the list.
 
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Identity;
@@ -29,6 +30,17 @@ pub(crate) struct Work {
 impl Work {
     pub(crate) fn identity(&self) -> Identity {
         self.subject.identity
+    }
+
+    /// What makes its row dirty.
+    pub(crate) fn dirty_mark(&self) -> DirtyMark {
+        DirtyMark {
+            identity: self.subject.identity,
+            key: self.subject.key.clone(),
+            mark: self.mark,
+            suspected_delete: false,
+            target: TargetHint::Presumed,
+        }
     }
 }
 
