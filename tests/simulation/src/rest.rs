@@ -70,6 +70,7 @@ impl Simulation {
         self.world.events.tell(now, || "— rest".to_owned());
         self.count_service_faults();
         self.executor.forget_stops();
+        self.world.network.set_adrift(None);
         self.trouble(&Faults::none())?;
         self.thaw();
         actors::show(&self.world);

@@ -93,7 +93,7 @@ impl Scenario {
                 batches_in_flight: u32::try_from(random.between(1, 4)).unwrap_or(1),
                 verify_page_items: u32::try_from(*random.pick(&[2, 7, 100])).unwrap_or(7),
             },
-            lease_seconds: *random.pick(&[2, 10, 30]),
+            lease_seconds: *random.pick(&[2, 2, 2, 10, 30]),
             token_seconds: if random.permille(250) { 90 } else { 3_599 },
             unique,
             behaviour,
