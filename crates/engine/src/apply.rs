@@ -7,7 +7,7 @@ use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
-use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
 use syncbridge_domain::row::Presence;
@@ -178,8 +178,12 @@ impl<W: World> Session<'_, W> {
 
     /// Reads the items that a decision needs to see.
     async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
-        let (linked, unlinked): (Vec<Work>, Vec<Work>) =
-            looks.into_iter().partition(|work| work.base.is_some());
+        // A buried row's item may have come back, and others may bear its key by now: it is looked for by its key.
+        let indexed = self.spec.target.rules.indexed;
+        let is_linked = |row: &LedgerRow| row.state != LedgerState::Tombstone || !indexed;
+        let (linked, unlinked): (Vec<Work>, Vec<Work>) = looks
+            .into_iter()
+            .partition(|work| work.base.as_ref().is_some_and(is_linked));
         let items: Vec<ItemId> = linked
             .iter()
             .filter_map(|w| w.base.as_ref())

@@ -125,6 +125,15 @@ impl<W: World> Session<'_, W> {
             let refused = settle(effect, Verdict::Released);
             return self.landed_earlier(earlier, base, found, refused).map(Vec::from);
         }
+        // Nobody can tell which of several creates it was, people having written over it: it is judged by content.
+        if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
+            && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
+            && armed.iter().any(|other| {
+                other.kind == EffectKind::CreateItem && other.subject.identity == effect.subject.identity
+            })
+        {
+            return Some(vec![settle(effect, Verdict::Released)]);
+        }
         let attempt = attempt_of(effect, base);
         let settled = self.applied(&attempt, item, Witness::Look, None)?;
         Some(vec![settled])
