@@ -518,8 +518,8 @@ impl<W: World> Session<'_, W> {
 /// Whether another item than the one that the ledger links to the row bears its key now: a create of ours met it
 /// after that one had gone. Nothing was agreed on with it.
 fn relinks(work: &Work) -> bool {
-    match (&work.base, work.target.one()) {
-        (Some(base), Some(item)) => base.state == LedgerState::Live && base.version.guid != item.version.guid,
+    match (&work.base, work.source.one(), work.target.one()) {
+        (Some(base), Some(_), Some(item)) => base.version.guid != item.version.guid,
         _ => false,
     }
 }

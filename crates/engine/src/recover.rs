@@ -316,8 +316,8 @@ fn threat(effect: &Effect, base: Option<&LedgerRow>) -> Threat {
     // An item that was left standing, or marked, is still there to be changed.
     let stands = base.filter(|row| row.state != LedgerState::Tombstone);
     match (&effect.item, stands) {
-        (None, Some(_)) => Threat::Parried,
-        (None, None) => Threat::LateCreate,
+        (None, Some(row)) if row.state == LedgerState::Live => Threat::Parried,
+        (None, _) => Threat::LateCreate,
         (Some(_), None) => Threat::None,
         (Some(link), Some(row)) => {
             let same_item = row.version.guid == link.before.guid;
