@@ -35,6 +35,9 @@ impl<W: World> Session<'_, W> {
                 self.counters.deleted += 1;
                 return Some(settlement(attempt, Verdict::Removed, request_id));
             }
+            EffectKind::DeleteItem if syncbridge_domain::sabotaged!("tombstone not kept") => {
+                return Some(settlement(attempt, Verdict::Removed, request_id));
+            }
             EffectKind::DeleteItem => {
                 self.counters.deleted += 1;
                 self.tombstone(attempt)?
@@ -124,6 +127,7 @@ impl<W: World> Session<'_, W> {
                 (None, Some(shown)) => {
                     witness == Witness::Answer
                         || item.version.counter <= 1
+                            && evidence::shows_sent(&self.spec.mapping, &attempt.effect.sent, item)
                         || evidence::same_value(&field.facet, &serde_json::Value::Null, shown)
                 }
                 (None, None) => true,

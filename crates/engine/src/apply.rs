@@ -10,7 +10,7 @@ use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
-use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
 use syncbridge_domain::row::Presence;
@@ -226,8 +226,12 @@ impl<W: World> Session<'_, W> {
 
     /// Reads the items that a decision needs to see.
     async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
-        let (linked, unlinked): (Vec<Work>, Vec<Work>) =
-            looks.into_iter().partition(|work| work.base.is_some());
+        // A buried row's item may have come back, and others may bear its key by now: it is looked for by its key.
+        let indexed = self.spec.target.rules.indexed;
+        let is_linked = |row: &LedgerRow| row.state != LedgerState::Tombstone || !indexed;
+        let (linked, unlinked): (Vec<Work>, Vec<Work>) = looks
+            .into_iter()
+            .partition(|work| work.base.as_ref().is_some_and(is_linked));
         let items: Vec<ItemId> = linked
             .iter()
             .filter_map(|w| w.base.as_ref())
@@ -322,8 +326,12 @@ impl<W: World> Session<'_, W> {
     /// What could not be settled now stays, or becomes, dirty.
     async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
         self.counters.parked += left.len() as u64;
-        if syncbridge_domain::sabotaged!("cursor past a failed row") {
-            return Ok(());
+        if syncbridge_domain::sabotaged!("row that failed not left dirty") {
+            let rows: Vec<_> = left
+                .iter()
+                .filter_map(|work| work.dirty.map(|sequence| (work.identity(), sequence)))
+                .collect();
+            return self.ports.ledger.clear_dirty(self.fence(), &rows).await;
         }
         self.mark_left(left).await
     }
@@ -331,16 +339,14 @@ impl<W: World> Session<'_, W> {
     /// What was heard of the list stays with the row: the feed does not say it twice.
     async fn mark_left(&self, left: Vec<Work>) -> PortResult<()> {
         let marks: Vec<DirtyMark> = left
-            .into_iter()
+            .iter()
             .filter(|work| work.dirty.is_none())
             .map(|work| {
-                let subject = self.subject_to_keep(&work);
+                let subject = self.subject_to_keep(work);
                 DirtyMark {
                     identity: subject.identity,
                     key: subject.key,
-                    mark: work.mark,
-                    suspected_delete: false,
-                    target: work.heard.hint,
+                    ..work.dirty_mark()
                 }
             })
             .collect();
@@ -385,9 +391,6 @@ fn of_read(read: ItemRead) -> Result<Presence<Item>, Failure> {
 fn of_lookup(lookup: Lookup) -> Result<Presence<Item>, Failure> {
     match lookup {
         Lookup::One(item) => Ok(Presence::One(item)),
-        Lookup::Many(mut items) if syncbridge_domain::sabotaged!("copied row treated as the original") => {
-            Ok(items.pop().map_or(Presence::None, Presence::One))
-        }
         Lookup::Many(items) => Ok(Presence::Many(items)),
         Lookup::Empty => Ok(Presence::None),
         Lookup::Unknown(failure) => Err(failure),

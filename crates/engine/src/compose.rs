@@ -17,6 +17,8 @@ use syncbridge_domain::receipt::{Fields, Item, TaggedWrite, Write};
 use syncbridge_domain::reconcile::{Decision, FieldDecision};
 use syncbridge_domain::row::Cell;
 
+use crate::agreement::Witness;
+use crate::recover::attempt_of;
 use crate::session::{Session, World};
 use crate::work::{Attempt, Intent, Work};
 
@@ -108,17 +110,20 @@ impl<W: World> Session<'_, W> {
                 Err(refusal) => return self.unconvertible(work, &(*at, refusal)),
             };
             after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
+            let shown = work.target.one().and_then(|item| item.value(&field.target));
             let overrides_an_edit = match decision.fields[*at] {
                 FieldDecision::ConflictToTarget | FieldDecision::ForeignReported => true,
-                // The row's value goes out although the row did not change: somebody else's is put back.
-                FieldDecision::ToTarget => after.fields[*at].0 == agreed.fields[*at].0,
+                // The row's value goes out although the row did not change: somebody else's is put back, unless it is
+                // an older one of our own that landed late.
+                FieldDecision::ToTarget => {
+                    let unchanged = after.fields[*at].0 == agreed.fields[*at].0;
+                    unchanged
+                        && shown.is_none_or(|shown| self.landed(work.identity(), field, shown).is_none())
+                }
                 _ => false,
             };
             // What a row in parts overrides was recorded when it went out whole.
-            if overrides_an_edit
-                && work.search.is_none()
-                && let Some(shown) = work.target.one().and_then(|item| item.value(&field.target))
-            {
+            if let Some(shown) = shown.filter(|_| overrides_an_edit && work.search.is_none()) {
                 overrides.push((*at, shown.clone()));
             }
         }
@@ -300,6 +305,11 @@ impl<W: World> Session<'_, W> {
         effect: &syncbridge_domain::effect::Effect,
         item: &Item,
     ) -> LedgerRow {
+        // What the item shows as it was sent is agreed on from both sides.
+        let shown = self.live_row(&attempt_of(effect, None), item, Witness::Look);
+        if let Some(row) = shown.filter(|_| effect.after.layout == self.layout) {
+            return row;
+        }
         LedgerRow {
             identity: effect.subject.identity,
             key: effect.subject.key.clone(),

@@ -2,11 +2,13 @@
 //! into a write, a record, a look or a refusal.
 
 use serde_json::Value as Json;
-use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
+use syncbridge_domain::agreed::{Agreed, CellHash, source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
+use syncbridge_domain::effect::Effect;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Mark;
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
@@ -29,8 +31,9 @@ impl<W: World> Session<'_, W> {
     /// What to do about this row with what is known now.
     pub(crate) async fn decide(&mut self, mut work: Work) -> PortResult<(Work, Intent)> {
         self.take_over_armed_create(&mut work);
-        // A repair is about what people did to the item, which the ledger cannot tell.
-        if self.repairs() && work.target == Presence::Unseen && work.base.is_some() {
+        // A repair is about what people did to the item, which the ledger cannot tell, and so is what a person approves.
+        let approves = self.spec.options.approve_unagreed && work.dirty.is_some();
+        if (self.repairs() || approves) && work.target == Presence::Unseen && work.base.is_some() {
             return Ok((work, Intent::Look));
         }
         if let Some(first) = self.look_first(&work) {
@@ -130,7 +133,6 @@ impl<W: World> Session<'_, W> {
         let base = match work.base.as_ref().map(|row| row.state) {
             None => Base::None,
             Some(LedgerState::Live) => Base::Live,
-            Some(LedgerState::Tombstone) if syncbridge_domain::sabotaged!("tombstone ignored") => Base::None,
             // A new item under the key of a buried row is nobody's restore.
             Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,
             Some(LedgerState::Tombstone) => Base::Tombstone,
@@ -177,7 +179,7 @@ impl<W: World> Session<'_, W> {
         cell: Option<&Cell>,
         item: Option<&Item>,
     ) -> FieldInput {
-        let (base_source, mut base_target) = agreed.fields[at];
+        let (mut base_source, mut base_target) = agreed.fields[at];
         if syncbridge_domain::sabotaged!("one hash for both sides") {
             base_target = base_source;
         }
@@ -185,21 +187,21 @@ impl<W: World> Session<'_, W> {
         let target = shown.map_or(Seen::Unseen, |json| {
             Seen::Value(target_hash(self.ports.hash_key, json))
         });
-        // A value that an armed write of ours put there is ours, not a person's edit.
-        if let (Some(shown), Seen::Value(hash)) = (shown, target)
-            && !syncbridge_domain::sabotaged!("unrecorded own write taken for a person's")
-            && self.armed_of(work.identity()).iter().any(|e| {
-                e.sent
-                    .get(&field.target)
-                    .is_some_and(|s| same_value(&field.facet, s, shown))
-            })
-        {
-            base_target = hash;
-        }
         let equal = match (cell, shown) {
             (Some(cell), Some(shown)) => Some(self.equivalent(field, cell, shown)),
             _ => None,
         };
+        if let (Some(shown), Seen::Value(hash)) = (shown, target)
+            && hash != base_target
+            && let Some(landed) = self.landed(work.identity(), field, shown)
+        {
+            // It is ours, not a person's edit. The row may have moved on since, or back: it is held against what was
+            // sent then, and where it shows the same, that is to be agreed on now.
+            (base_source, base_target) = match equal {
+                Some(true) => (None, None),
+                _ => (self.source_sent(landed, at).or(base_source), hash),
+            };
+        }
         FieldInput {
             base_source,
             base_target,
@@ -223,7 +225,32 @@ impl<W: World> Session<'_, W> {
         }
     }
 
+    /// The newest armed write of ours that put this value there.
+    pub(crate) fn landed(&self, identity: Identity, field: &FieldMapping, shown: &Json) -> Option<&Effect> {
+        if syncbridge_domain::sabotaged!("unrecorded own write taken for a person's") {
+            return None;
+        }
+        let sent = |effect: &Effect| {
+            effect
+                .sent
+                .get(&field.target)
+                .is_some_and(|sent| same_value(&field.facet, sent, shown))
+        };
+        self.armed_of(identity).iter().rev().find(|effect| sent(effect))
+    }
+
+    /// What the source held of a field when this was sent.
+    fn source_sent(&self, effect: &Effect, at: usize) -> CellHash {
+        let after = Agreed::from_bytes(&effect.after.agreed).ok();
+        let after = after.filter(|_| effect.after.layout == self.layout)?;
+        after.fields.get(at)?.0
+    }
+
     pub(crate) fn equivalent(&self, field: &FieldMapping, cell: &Cell, shown: &Json) -> bool {
+        if syncbridge_domain::sabotaged!("raw values compared instead of canonical ones") {
+            let text = shown.as_str().map_or_else(|| shown.to_string(), str::to_owned);
+            return cell.as_deref().unwrap_or("null") == text;
+        }
         let ours = to_target(field, self.spec.mapping.time_zone, cell);
         let theirs = Value::from_json(&field.facet, shown);
         matches!((ours, theirs), (Ok(ours), Ok(theirs)) if ours.equivalent(&theirs))
@@ -471,12 +498,25 @@ impl<W: World> Session<'_, W> {
         }
     }
 
+    /// An edit that nobody agreed on yet must not be covered by the version that is about to be recorded: what the list
+    /// holds there counts as never learnt, so that a later write of the field looks first.
+    pub(crate) fn forget_what_stands(&self, item: &Item, agreed: &mut Agreed) {
+        for (field, hashes) in self.spec.mapping.fields.iter().zip(&mut agreed.fields) {
+            let shown = item.value(&field.target);
+            let edited = |json| hashes.1.is_some() && target_hash(self.ports.hash_key, json) != hashes.1;
+            if field.direction == Direction::Push && !field.passive && shown.is_some_and(edited) {
+                hashes.1 = None;
+            }
+        }
+    }
+
     fn adopt(&self, work: &Work, agreed: &Agreed, decision: &Decision) -> Intent {
         let (Some(source), Some(item)) = (work.source.one(), work.target.one()) else {
             return Intent::Look;
         };
         let mut fresh = agreed.clone();
         self.take_agreement(work, decision, &mut fresh);
+        self.forget_what_stands(item, &mut fresh);
         let whole = decision
             .fields
             .iter()
@@ -539,8 +579,8 @@ impl<W: World> Session<'_, W> {
 /// Whether another item than the one that the ledger links to the row bears its key now: a create of ours met it
 /// after that one had gone. Nothing was agreed on with it.
 fn relinks(work: &Work) -> bool {
-    match (&work.base, work.target.one()) {
-        (Some(base), Some(item)) => base.state == LedgerState::Live && base.version.guid != item.version.guid,
+    match (&work.base, work.source.one(), work.target.one()) {
+        (Some(base), Some(_), Some(item)) => base.version.guid != item.version.guid,
         _ => false,
     }
 }

@@ -137,14 +137,6 @@ impl<W: World> Session<'_, W> {
         let (mut found, mark) = self.ports.source.read_keys(&keys).await?;
         let sentinels = found.split_off(rows.len());
         self.judge_sentinels(&sentinels);
-        let mut rows = rows;
-        if syncbridge_domain::sabotaged!("dirty row cleared by key alone") {
-            let now = self.ports.ledger.dirty(None, 10_000).await?;
-            for row in &mut rows {
-                let newest = now.iter().find(|known| known.mark.identity == row.mark.identity);
-                row.sequence = newest.map_or(row.sequence, |known| known.sequence + 1_000);
-            }
-        }
         self.counters.read += found.iter().filter(|row| matches!(row, Presence::One(_))).count() as u64;
         let works = rows
             .into_iter()

@@ -37,9 +37,6 @@ pub(crate) enum Presence {
 
 /// Whether two JSON values are one value to a reader of such a column.
 pub(crate) fn same_value(facet: &Facet, a: &Json, b: &Json) -> bool {
-    if syncbridge_domain::sabotaged!("raw values compared instead of canonical ones") {
-        return a == b;
-    }
     match (Value::from_json(facet, a), Value::from_json(facet, b)) {
         (Ok(a), Ok(b)) => a.equivalent(&b),
         _ => false,
@@ -124,4 +121,14 @@ pub(crate) fn shows_created(mapping: &Mapping, sent: &Fields, item: &Item) -> bo
         item.value(&field.target)
             .is_none_or(|shown| same_value(&field.facet, sent, shown))
     })
+}
+
+/// Whether an item shows everything that was sent, whatever else it shows.
+pub(crate) fn shows_sent(mapping: &Mapping, sent: &Fields, item: &Item) -> bool {
+    mapping.fields.iter().all(
+        |field| match (sent.get(&field.target), item.value(&field.target)) {
+            (Some(sent), Some(shown)) => same_value(&field.facet, sent, shown),
+            _ => true,
+        },
+    )
 }

@@ -1,5 +1,6 @@
 //! Looking at the list for what became of writes whose answer was lost, or tells too little.
 
+use syncbridge_domain::dirty::DirtyMark;
 use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::Identity;
@@ -102,6 +103,12 @@ impl<W: World> Session<'_, W> {
                     });
                 }
             }
+        }
+        // A row whose write is settled in part only is dirty until the rest of it is decided.
+        let unmarked = landed.iter().filter(|work| work.dirty.is_none());
+        let marks: Vec<DirtyMark> = unmarked.map(Work::dirty_mark).collect();
+        if !marks.is_empty() {
+            self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
         }
         self.settle(settled).await?;
         sent.again.extend(self.with_base_now(landed).await?);

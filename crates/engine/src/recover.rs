@@ -5,6 +5,7 @@
 //! that the next write of our own moves the item past it. An armed create whose row is gone is looked for
 //! again, ever less often, and its item deleted if it shows up.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use syncbridge_domain::dirty::{DirtyMark, TargetHint};
@@ -127,6 +128,15 @@ impl<W: World> Session<'_, W> {
             let refused = settle(effect, Verdict::Released);
             return self.landed_earlier(earlier, base, found, refused).map(Vec::from);
         }
+        // Nobody can tell which of several creates it was, people having written over it: it is judged by content.
+        if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
+            && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
+            && armed.iter().any(|other| {
+                other.kind == EffectKind::CreateItem && other.subject.identity == effect.subject.identity
+            })
+        {
+            return Some(vec![settle(effect, Verdict::Released)]);
+        }
         let attempt = attempt_of(effect, base);
         let settled = self.applied(&attempt, item, Witness::Look, None)?;
         Some(vec![settled])
@@ -228,6 +238,7 @@ impl<W: World> Session<'_, W> {
         let mut empty = Vec::new();
         let mut deletes = Vec::new();
         let mut marks = Vec::new();
+        let mut landed = BTreeSet::new();
         for (((effect, base), source), found) in effects.into_iter().zip(rows).zip(found) {
             match (source, evidence::of_create(found)) {
                 // What was marked or left standing bears the key; nothing late can have landed beside it.
@@ -243,7 +254,8 @@ impl<W: World> Session<'_, W> {
                 {
                     empty.push(effect.id);
                 }
-                (Side::None, Finding::Applied(Some(item))) => {
+                // Where several creates of one row were under way, one of them made it.
+                (Side::None, Finding::Applied(Some(item))) if landed.insert(effect.subject.identity) => {
                     // The row is gone and its late item is there: first it becomes ours, then it goes.
                     let row = LedgerRow {
                         row_version: base.as_ref().map_or(0, |row| row.row_version),
@@ -304,10 +316,11 @@ enum Threat {
 }
 
 fn threat(effect: &Effect, base: Option<&LedgerRow>) -> Threat {
-    let live = base.filter(|row| row.state == LedgerState::Live);
-    match (&effect.item, live) {
-        (None, Some(_)) => Threat::Parried,
-        (None, None) => Threat::LateCreate,
+    // An item that was left standing, or marked, is still there to be changed.
+    let stands = base.filter(|row| row.state != LedgerState::Tombstone);
+    match (&effect.item, stands) {
+        (None, Some(row)) if row.state == LedgerState::Live => Threat::Parried,
+        (None, _) => Threat::LateCreate,
         (Some(_), None) => Threat::None,
         (Some(link), Some(row)) => {
             let same_item = row.version.guid == link.before.guid;

@@ -214,7 +214,7 @@ impl<W: World> Session<'_, W> {
                 }),
             }
         }
-        written.again.extend(self.with_present_bases(stale).await?);
+        written.again.extend(self.with_base_now(stale).await?);
         Ok(admitted)
     }
 
@@ -401,21 +401,8 @@ impl<W: World> Session<'_, W> {
                 ..attempt.work
             });
         }
-        written.again.extend(self.with_present_bases(again).await?);
+        written.again.extend(self.with_base_now(again).await?);
         Ok(())
-    }
-
-    /// Works with the ledger rows as they are now; what was seen of the sides still holds.
-    pub(crate) async fn with_present_bases(&self, mut works: Vec<Work>) -> PortResult<Vec<Work>> {
-        if works.is_empty() {
-            return Ok(works);
-        }
-        let ids: Vec<_> = works.iter().map(Work::identity).collect();
-        let rows = self.ports.ledger.rows(&ids).await?;
-        for (work, row) in works.iter_mut().zip(rows) {
-            work.base = row;
-        }
-        Ok(works)
     }
 
     /// The agreement that a witnessed write of an earlier run left to be recorded.

@@ -26,11 +26,7 @@ impl<W: World> Session<'_, W> {
         self.pages_without().await?;
         let mut waiting = pending;
         waiting.extend(fresh);
-        let (adopted, waiting) = if syncbridge_domain::sabotaged!("watermark adopted at once") {
-            (waiting.pop().map(|newest| newest.value), Vec::new())
-        } else {
-            adoptable(&waiting, &horizon)
-        };
+        let (adopted, waiting) = adoptable(&waiting, &horizon);
         let cursor = Cursor::Steady {
             watermark: adopted.or(watermark),
             pending: bounded(waiting),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use syncbridge_domain::agreed::Agreed;
 use syncbridge_domain::conflict::{ParkedConflict, Resolution};
-use syncbridge_domain::dirty::TargetHint;
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Identity;
@@ -60,6 +60,17 @@ impl Heard {
 impl Work {
     pub(crate) fn identity(&self) -> Identity {
         self.subject.identity
+    }
+
+    /// What makes its row dirty.
+    pub(crate) fn dirty_mark(&self) -> DirtyMark {
+        DirtyMark {
+            identity: self.subject.identity,
+            key: self.subject.key.clone(),
+            mark: self.mark,
+            suspected_delete: false,
+            target: self.heard.hint,
+        }
     }
 }
 

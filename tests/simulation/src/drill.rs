@@ -9,7 +9,7 @@ use crate::simulation::{Setting, Violation, simulate};
 
 /// Every mistake that can be switched on, by the name it has where it is built in.
 pub const MISTAKES: &[&str] = &[
-    "cursor past a failed row",
+    "row that failed not left dirty",
     "no lookup before a repeat",
     "lost answer taken for a refusal",
     "unanswered delete taken as done",
@@ -21,8 +21,7 @@ pub const MISTAKES: &[&str] = &[
     "armed effect forgotten",
     "late create of a gone row left standing",
     "unrecorded own write taken for a person's",
-    "watermark adopted at once",
-    "dirty row cleared by key alone",
+    "open transactions not waited for",
     "absence believed without a second look",
     "copied row treated as the original",
     "lease not looked at before sending",
@@ -30,7 +29,7 @@ pub const MISTAKES: &[&str] = &[
     "write repeated by a retry layer",
     "missing field read as null",
     "passive field causing a write",
-    "tombstone ignored",
+    "tombstone not kept",
     "one hash for both sides",
     "raw values compared instead of canonical ones",
 ];

@@ -87,6 +87,11 @@ pub enum Action {
         /// Polls.
         polls: u32,
     },
+    /// The next write of a worker leaves, its sender dies, and it arrives so much later.
+    Adrift {
+        /// Milliseconds.
+        millis: u32,
+    },
     /// Whoever does not respond goes on.
     Thaw,
     /// The memory does not answer for a while.
@@ -168,6 +173,7 @@ impl Action {
             Action::Run(Job::Plan) => "plan",
             Action::Kill { .. } => "kill",
             Action::Freeze { .. } => "freeze",
+            Action::Adrift { .. } => "adrift",
             Action::Thaw => "thaw",
             Action::MemoryOutage { .. } => "memory_outage",
             Action::SourceRestart => "source_restart",
@@ -209,12 +215,73 @@ pub fn draw(random: &mut Random, rows: u8) -> History {
         });
     }
     for _ in 0..length {
+        if random.permille(35) {
+            history.extend(late_landing(random, rows));
+        }
         history.push(Step {
             gap: gap(random),
             action: action(random, rows),
         });
     }
     history
+}
+
+/// A write that lands after its sender died, while the row moves on: back, away, or further.
+fn late_landing(random: &mut Random, rows: u8) -> Vec<Step> {
+    let row = small(random, rows);
+    let (field, before, between) = (small(random, 4), small(random, 250), small(random, 250));
+    let update = |value| Change::Update { row, field, value };
+    let commit = |changes| Action::Commit {
+        changes,
+        after: 0,
+        rolled_back: false,
+    };
+    let insert = Change::Insert {
+        row,
+        values: values(random),
+    };
+    let (known, moved, moves_on) = match random.below(4) {
+        0 => (
+            vec![Change::Delete { row }],
+            vec![insert],
+            vec![Change::Delete { row }],
+        ),
+        1 => (
+            vec![insert, update(before)],
+            vec![update(between)],
+            vec![Change::Delete { row }],
+        ),
+        2 => (
+            vec![insert, update(before)],
+            vec![update(between)],
+            vec![update(before)],
+        ),
+        _ => {
+            let further = small(random, 250);
+            (
+                vec![insert, update(before)],
+                vec![update(between)],
+                vec![update(further)],
+            )
+        }
+    };
+    let lands = Action::Adrift {
+        millis: millis(random, 2_500, 24_000),
+    };
+    let mut steps = vec![
+        (10, commit(known)),
+        (millis(random, 10, 3_000), Action::Run(Job::Push)),
+    ];
+    steps.push((millis(random, 1_000, 4_000), commit(moved)));
+    steps.push((10, lands));
+    steps.push((10, Action::Run(Job::Push)));
+    steps.push((millis(random, 2_100, 4_000), Action::Run(Job::Push)));
+    steps.push((millis(random, 100, 2_500), commit(moves_on)));
+    steps.push((millis(random, 10, 2_500), Action::Run(Job::Push)));
+    steps
+        .into_iter()
+        .map(|(gap, action)| Step { gap, action })
+        .collect()
 }
 
 fn small(random: &mut Random, below: u8) -> u8 {

@@ -15,6 +15,7 @@
 //! Exemptions are the rows of [`EXEMPTIONS`], nothing else; each use is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::Value as Json;
 use syncbridge_domain::canonical::Value;
@@ -28,6 +29,7 @@ use syncbridge_domain::row::{Cell, SourceRow};
 use syncbridge_engine::ports::Ledger as _;
 use syncbridge_graph_sim::Method;
 
+use crate::history::Job;
 use crate::model::Undisturbed;
 use crate::people::StoredItem;
 use crate::scenario::{definition, hash_key};
@@ -56,8 +58,8 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     ),
     (
         "hidden",
-        "I1, I6: the item was out of the app's sight when its row went or was repaired: who cannot see it cannot \
-         delete it, nor tell it from a deleted one",
+        "I1, I2, I3, I6: the item was out of the app's sight when its row went, changed or was repaired: who cannot see \
+         it cannot delete it, nor tell it from a deleted one, nor know what an unanswered write did to it",
     ),
     (
         "made_by_people",
@@ -70,16 +72,27 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     ("left", "I6: the policy leaves, or marks, items whose row is gone"),
     (
         "if_match_ignored",
-        "I3: the service compares no versions, so that an edit can be overwritten unseen",
+        "I2, I3: the service compares no versions, so that an edit can be overwritten unseen, and a write of ours that \
+         lands late covers a newer one, until a repair",
     ),
     (
         "claimed_by_people",
-        "I2: an item that a person copied, or took out of the recycle bin, bears the row's key beside its own item, or \
+        "I1, I2: an item that a person copied, or took out of the recycle bin, bears the row's key beside its own item, or \
          in its place; verification reports it",
     ),
     (
         "trimmed",
-        "I3: the service trimmed a text and the answer that shows it was lost: recorded as an edit, nothing is lost",
+        "I2, I3: the service trimmed a text and the answer that shows it was lost: taken for a person's edit until a \
+         repair",
+    ),
+    (
+        "sent_twice",
+        "I1, a known gap: a create was sent twice, one request landed and was settled, its row went and its item was \
+         deleted, and then the other request landed; verification reports the item",
+    ),
+    (
+        "approved",
+        "I3: where a person approved what nobody had agreed on, the list's value is recorded, whoever wrote it",
     ),
     (
         "put_back",
@@ -132,6 +145,18 @@ impl Sight {
 }
 
 impl Sight {
+    /// Whether any item bears the row's sync key.
+    fn bears_key_of(&self, identity: Identity) -> bool {
+        let key = SyncKey::of(identity).as_str().to_lowercase();
+        self.items.iter().any(|item| item.sync_key() == key)
+    }
+
+    /// Whether the row of a sync key is gone for good.
+    fn is_of_a_buried_row(&self, claims: Option<Identity>) -> bool {
+        let known = claims.and_then(|identity| self.ledger.get(&identity));
+        known.is_some_and(|row| row.state == LedgerState::Tombstone)
+    }
+
     /// Whether an item that a person made or took out of the recycle bin bears the row's sync key beside its own.
     fn is_claimed_by_people(&self, world: &World, identity: Identity) -> bool {
         let key = SyncKey::of(identity);
@@ -158,6 +183,34 @@ fn violated(invariant: &'static str, what: String) -> Violation {
 pub fn after_step(world: &World) -> Result<(), Violation> {
     if world.trouble.memory_changed() {
         cursor_passes_nothing(world)?;
+    }
+    no_item_of_a_present_row_goes(world)
+}
+
+/// No request takes away the item of a row that has been there for a while. How long a decision may be under way is
+/// bounded by the lease and by how late a request may arrive.
+fn no_item_of_a_present_row_goes(world: &World) -> Result<(), Violation> {
+    const UNDER_WAY: Duration = Duration::from_secs(70);
+    let vanished = world.people.take_vanished();
+    if vanished.is_empty() {
+        return Ok(());
+    }
+    let ledger = world.store.rows(definition());
+    for item in vanished {
+        let owner = ledger
+            .iter()
+            .find(|row| item.guid.eq_ignore_ascii_case(&row.version.guid.to_string()));
+        let Some(owner) = owner else { continue };
+        let since = world.people.present_since(owner.identity);
+        if since.is_some_and(|since| world.timeline.elapsed() > since + UNDER_WAY) {
+            return Err(violated(
+                "I6",
+                format!(
+                    "item {} was deleted, and its row {} is there",
+                    item.id, owner.identity
+                ),
+            ));
+        }
     }
     Ok(())
 }
@@ -256,6 +309,8 @@ pub fn notice_agreement(world: &World) {
         .into_iter()
         .map(|row| (Identity::new(&hash_key, NAMESPACE, &row.key), row))
         .collect();
+    let there = rows.keys().copied().collect();
+    world.people.present(&there, world.timeline.elapsed());
     for (identity, row) in &rows {
         for (field, cell) in mapping.fields.iter().zip(&row.cells) {
             if let Ok(value) = to_target(field, chrono_tz::UTC, cell) {
@@ -297,7 +352,9 @@ pub fn at_rest(world: &World, stage: Stage) -> Result<(), Violation> {
     rows_have_their_items(world, &sight, stage)?;
     items_have_their_rows(world, &sight)?;
     edits_are_kept(world)?;
-    conflicts_have_a_cause(world)?;
+    if stage == Stage::Pushed {
+        conflicts_have_a_cause(world)?;
+    }
     quarantine_has_a_cause(world, &sight)?;
     cursor_passes_nothing(world)?;
     everything_is_tagged(world)
@@ -325,7 +382,9 @@ fn rows_have_their_items(world: &World, sight: &Sight, stage: Stage) -> Result<(
         }
         let Some(item) = sight.item_of(known) else {
             let by_person = known.item.0.parse().is_ok_and(|id| world.people.has_deleted(id));
-            if stage == Stage::Pushed && by_person {
+            // A request of ours that was under way may have brought an item back that nobody owns; that is told.
+            let brought_back = sight.bears_key_of(*identity);
+            if by_person && (stage == Stage::Pushed || brought_back) {
                 world.coverage.exemption("foreign_delete");
                 continue;
             }
@@ -368,16 +427,33 @@ fn cell_is_equal(
     if shown.is_ok_and(|shown| wanted.equivalent(&shown)) || is_as_stored(world, &wanted, stored) {
         return Ok(());
     }
+    let keeps = world.scenario.policies.on_foreign_edit == OnForeignEdit::Keep;
+    if (stage == Stage::Pushed || keeps) && !world.scenario.behaviour.if_match {
+        world.coverage.exemption("if_match_ignored");
+        return Ok(());
+    }
     let stays = stage == Stage::Pushed || world.scenario.policies.on_foreign_edit == OnForeignEdit::Keep;
     if stays && world.people.stands(item.id, &field.target) {
         world.coverage.exemption("foreign_edit");
+        return Ok(());
+    }
+    if (stage == Stage::Pushed || keeps)
+        && world.scenario.behaviour.trim_text
+        && world.coverage.counts().struck > 0
+    {
+        world.coverage.exemption("trimmed");
+        return Ok(());
+    }
+    if (stage == Stage::Pushed || keeps) && world.people.was_hidden(item.id) {
+        world.coverage.exemption("hidden");
         return Ok(());
     }
     if stage == Stage::Pushed && world.people.has_restored(item.id) {
         world.coverage.exemption("restored");
         return Ok(());
     }
-    if world.people.has_rekeyed(item.id) && world.people.stands(item.id, &field.target) {
+    let unguarded = !world.scenario.behaviour.if_match;
+    if world.people.has_rekeyed(item.id) && (unguarded || world.people.stands(item.id, &field.target)) {
         world.coverage.exemption("rekeyed");
         return Ok(());
     }
@@ -449,14 +525,19 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
             let waits = claims.is_some_and(|identity| {
                 sight.dirty.contains(&identity) || sight.quarantine.contains(&identity)
             });
+            let copied = claims.is_some_and(|identity| sight.is_claimed_by_people(world, identity));
             if by_person {
                 world.coverage.exemption("rekeyed");
+            } else if copied {
+                world.coverage.exemption("claimed_by_people");
             } else if waits {
                 world.coverage.exemption("parked");
             } else if of_deleted {
                 world.coverage.exemption("foreign_delete");
             } else if world.people.was_hidden(item.id) {
                 world.coverage.exemption("hidden");
+            } else if sight.is_of_a_buried_row(claims) && item.by_app && item.counter == 1 {
+                world.coverage.exemption("sent_twice");
             } else {
                 return Err(violated("I1", format!("item {} of ours has no owner", item.id)));
             }
@@ -492,7 +573,6 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
     }
     let mapping = world.scenario.mapping();
     let kept = world.store.overridden(definition());
-    let ledger = world.store.rows(definition());
     for lost in world.people.overwritten() {
         let Some(field) = mapping.fields.iter().find(|field| field.target == lost.column) else {
             continue;
@@ -502,12 +582,8 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
             let other = Value::from_json(&field.facet, &lost.value);
             matches!((one, other), (Ok(one), Ok(other)) if one.equivalent(&other))
         };
-        let owners = ledger
-            .iter()
-            .filter(|known| known.item.0 == lost.item.to_string());
-        let put_back = owners
-            .into_iter()
-            .any(|owner| world.people.source_ever_held(owner.identity, &lost.column, same));
+        let put_back = SyncKey::parse(&lost.key)
+            .is_some_and(|identity| world.people.source_ever_held(identity, &lost.column, same));
         if put_back && world.coverage.counts().struck > 0 {
             world.coverage.exemption("put_back");
             continue;
@@ -530,6 +606,22 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
 
 /// I3 from the other side: what is recorded as a person's edit was typed by a person.
 fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
+    if !world.scenario.behaviour.if_match {
+        return Ok(());
+    }
+    if world.people.hid_anything() {
+        world.coverage.exemption("hidden");
+        return Ok(());
+    }
+    // What a person approves is recorded whoever wrote it: nobody knows, or it would not have to be approved.
+    let approved = world
+        .all_ended()
+        .iter()
+        .any(|ended| matches!(ended.job, Job::ApprovedPush | Job::Repair));
+    if approved {
+        world.coverage.exemption("approved");
+        return Ok(());
+    }
     let mapping = world.scenario.mapping();
     for edit in world.store.overridden(definition()) {
         let field = mapping.fields.iter().find(|field| field.column == edit.column);
@@ -553,7 +645,11 @@ fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
             world.coverage.exemption("trimmed");
             continue;
         }
-        if !world.people.ever_held(&field.target, same) {
+        let key = SyncKey::of(edit.identity);
+        if !world
+            .people
+            .ever_held(&key.as_str().to_lowercase(), &field.target, same)
+        {
             return Err(violated(
                 "I3",
                 format!(

@@ -18,6 +18,7 @@ use syncbridge_target_graph::transport::{
 use crate::clock::Timeline;
 use crate::coverage::Coverage;
 use crate::events::Events;
+use crate::executor::ProcessId;
 use crate::faults::OnTheWay;
 use crate::people::People;
 use crate::random::Random;
@@ -41,6 +42,9 @@ struct State {
     faults: Vec<(OnTheWay, u64)>,
     exchanges: u64,
     under_way: u64,
+    /// The next write leaves its sender behind, and arrives so much later.
+    adrift: Option<Duration>,
+    left_behind: Vec<ProcessId>,
 }
 
 /// Where an answer is waited for.
@@ -81,6 +85,8 @@ impl Network {
                 faults: Vec::new(),
                 exchanges: 0,
                 under_way: 0,
+                adrift: None,
+                left_behind: Vec::new(),
             })),
         }
     }
@@ -93,6 +99,17 @@ impl Network {
         let mut state = self.state();
         state.faults.clone_from(&faults.on_the_way);
         state.tenant.set_faults(faults.service.clone())
+    }
+
+    /// The sender of the next write dies with it on the wire; it arrives after this long.
+    pub fn set_adrift(&self, arrives_after: Option<Duration>) {
+        self.state().adrift = arrives_after;
+    }
+
+    /// Processes that died with a write on the wire.
+    #[must_use]
+    pub fn take_left_behind(&self) -> Vec<ProcessId> {
+        std::mem::take(&mut self.state().left_behind)
     }
 
     /// How many exchanges there were.
@@ -117,7 +134,7 @@ impl Network {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, request: HttpRequest, timeout: Duration) -> Outcome {
+    async fn exchange(&self, process: ProcessId, request: HttpRequest, timeout: Duration) -> Outcome {
         // Between the last look at the deadline and the wire a machine may stop, too.
         Yield::default().await;
         let (number, fault, there) = self.draw();
@@ -137,6 +154,19 @@ impl Network {
             let body = shortened(&request.body);
             format!("#{number} {} {path} {body}{fault}", request.method.name())
         });
+        if writes_items(&request)
+            && let Some(later) = self.leave_behind(process)
+        {
+            self.coverage.fault("adrift");
+            self.arrive_after(
+                later,
+                number,
+                request,
+                Some(OnTheWay::LostAnswer),
+                Waiting::default(),
+            );
+            return std::future::pending().await;
+        }
         let waiting = Waiting::default();
         let (timer, timeout_of) = (self.timeline.clone(), waiting.clone());
         timer.after(timeout, move || {
@@ -174,6 +204,13 @@ impl Network {
             other => self.arrive_after(there, number, request, other, waiting.clone()),
         }
         Answer(waiting).await
+    }
+
+    fn leave_behind(&self, process: ProcessId) -> Option<Duration> {
+        let mut state = self.state();
+        let later = state.adrift.take()?;
+        state.left_behind.push(process);
+        Some(later)
     }
 
     fn draw(&self) -> (u64, Option<OnTheWay>, Duration) {
@@ -299,11 +336,11 @@ fn shortened(body: &[u8]) -> String {
 
 /// A worker's end of the network.
 #[derive(Clone)]
-pub struct Wire(pub Network);
+pub struct Wire(pub Network, pub ProcessId);
 
 impl Transport for Wire {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Outcome {
-        self.0.exchange(request, timeout).await
+        self.0.exchange(self.1, request, timeout).await
     }
 }
 
@@ -349,6 +386,18 @@ impl Future for Yield {
         context.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Whether a request, or a part of it, writes to items.
+fn writes_items(request: &service::Request) -> bool {
+    let path = &request.path_and_query;
+    if path.ends_with("/$batch") {
+        let body = String::from_utf8_lossy(&request.body);
+        return ["\"POST\"", "\"PATCH\"", "\"DELETE\""]
+            .iter()
+            .any(|method| body.contains(method));
+    }
+    request.method != service::Method::Get && path.contains("/items")
 }
 
 /// A request as the service reads it.

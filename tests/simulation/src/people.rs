@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value as Json};
@@ -58,6 +59,8 @@ struct Typed {
 pub struct Overwritten {
     /// The item.
     pub item: u64,
+    /// The sync key that it bore, in small letters.
+    pub key: String,
     /// Internal name of its column.
     pub column: String,
     /// What the person had typed.
@@ -80,13 +83,29 @@ struct State {
     deleted: BTreeSet<u64>,
     rekeyed: BTreeSet<u64>,
     hidden: BTreeSet<u64>,
-    held: Vec<(String, Json)>,
+    /// What people put into cells, with the sync key that the item bore.
+    held: Vec<(String, String, Json)>,
+    /// Since when each row is there.
+    present: BTreeMap<Identity, Duration>,
+    /// Items that a request made disappear.
+    vanished: Vec<StoredItem>,
     /// What the source ever held, as the list would show it.
     source: BTreeMap<(Identity, String), Vec<Json>>,
 }
 
 /// The list before a write, if there is anything to compare.
 pub(crate) struct Before(Option<Vec<StoredItem>>);
+
+impl StoredItem {
+    /// The sync key in small letters; empty where there is none.
+    #[must_use]
+    pub fn sync_key(&self) -> String {
+        self.value("SyncBridgeKey")
+            .as_str()
+            .unwrap_or_default()
+            .to_lowercase()
+    }
+}
 
 impl People {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -102,6 +121,12 @@ impl People {
         if request.method == Method::Get || request.path_and_query.contains("/oauth2/") {
             return Before(None);
         }
+        let deletes =
+            request.method == Method::Delete || request.body.windows(8).any(|window| window == b"\"DELETE\"");
+        if deletes {
+            let list = self.state().list.clone();
+            return Before(Some(stored(tenant, &list, now)));
+        }
         self.before_any(tenant, now)
     }
 
@@ -111,12 +136,14 @@ impl People {
     }
 
     pub(crate) fn after(&self, tenant: &mut Tenant, before: Before, now: DateTime<Utc>) {
-        if before.0.is_none() {
-            return;
-        }
+        let Some(before) = before.0 else { return };
         let mut state = self.state();
         let items = stored(tenant, &state.list, now);
         let state = &mut *state;
+        let gone_now = before
+            .into_iter()
+            .filter(|item| !items.iter().any(|known| known.id == item.id));
+        state.vanished.extend(gone_now);
         let mut gone = Vec::new();
         for ((item, column), typed) in &state.typed {
             let Some(now) = items.iter().find(|known| known.id == *item) else {
@@ -131,6 +158,7 @@ impl People {
             if typed.value != typed.before {
                 state.overwritten.push(Overwritten {
                     item: *item,
+                    key: now.sync_key(),
                     column: column.clone(),
                     value: typed.value.clone(),
                     by: value.clone(),
@@ -147,7 +175,9 @@ impl People {
         let mut state = self.state();
         for column in columns {
             let value = now.value(column).clone();
-            state.held.push(((*column).to_owned(), value.clone()));
+            state
+                .held
+                .push((before.sync_key(), (*column).to_owned(), value.clone()));
             let typed = state
                 .typed
                 .entry((now.id, (*column).to_owned()))
@@ -173,19 +203,45 @@ impl People {
     pub fn made(&self, item: &StoredItem) {
         let mut state = self.state();
         state.made.insert(item.id);
+        let key = item.sync_key();
         let cells = item
             .fields
             .iter()
-            .map(|(column, value)| (column.clone(), value.clone()));
+            .map(|(column, value)| (key.clone(), column.clone(), value.clone()));
         state.held.extend(cells);
     }
 
-    /// Whether people ever put such a value into the column.
+    /// Whether people ever put such a value into the column of an item that bore this sync key, or none that is known.
     #[must_use]
-    pub fn ever_held(&self, column: &str, such: impl Fn(&Json) -> bool) -> bool {
+    pub fn ever_held(&self, key: &str, column: &str, such: impl Fn(&Json) -> bool) -> bool {
         let state = self.state();
-        let mut held = state.held.iter().filter(|(known, _)| known == column);
-        held.any(|(_, value)| such(value)) || !state.restored.is_empty() || !state.rekeyed.is_empty()
+        let of_item = |known: &str| known == key || !known.starts_with('1');
+        let mut held = state
+            .held
+            .iter()
+            .filter(|(known, place, _)| of_item(known) && place == column);
+        held.any(|(_, _, value)| such(value)) || !state.restored.is_empty() || !state.rekeyed.is_empty()
+    }
+
+    /// These rows are there now, and no others.
+    pub fn present(&self, rows: &BTreeSet<Identity>, now: Duration) {
+        let mut state = self.state();
+        state.present.retain(|identity, _| rows.contains(identity));
+        for identity in rows {
+            state.present.entry(*identity).or_insert(now);
+        }
+    }
+
+    /// Since when a row is there; nothing where it is not.
+    #[must_use]
+    pub fn present_since(&self, identity: Identity) -> Option<Duration> {
+        self.state().present.get(&identity).copied()
+    }
+
+    /// Items that requests made disappear since this was asked last.
+    #[must_use]
+    pub fn take_vanished(&self) -> Vec<StoredItem> {
+        std::mem::take(&mut self.state().vanished)
     }
 
     /// The source holds this.
@@ -234,6 +290,12 @@ impl People {
     /// The item was out of the app's sight for a while.
     pub fn hidden(&self, item: u64) {
         self.state().hidden.insert(item);
+    }
+
+    /// Whether any item was ever out of the app's sight.
+    #[must_use]
+    pub fn hid_anything(&self) -> bool {
+        !self.state().hidden.is_empty()
     }
 
     /// Whether the item was out of the app's sight for a while.

@@ -70,6 +70,7 @@ impl Simulation {
         self.world.events.tell(now, || "— rest".to_owned());
         self.count_service_faults();
         self.executor.forget_stops();
+        self.world.network.set_adrift(None);
         self.trouble(&Faults::none())?;
         self.thaw();
         actors::show(&self.world);
@@ -156,7 +157,8 @@ impl Simulation {
 
     /// I4: a row written anew as it is causes no write, and one edited cell causes one.
     fn one_edit_is_one_write(&mut self) -> Result<(), Violation> {
-        if !self.world.store.dirty(definition()).is_empty() {
+        let unsettled = !self.world.store.unsettled(definition()).is_empty();
+        if unsettled || !self.world.store.dirty(definition()).is_empty() {
             return Ok(());
         }
         let Some((key, cells)) = self.undisturbed_row() else {

@@ -94,7 +94,7 @@ impl Scenario {
                 verify_page_items: u32::try_from(*random.pick(&[2, 7, 100])).unwrap_or(7),
                 ..Limits::default()
             },
-            lease_seconds: *random.pick(&[2, 10, 30]),
+            lease_seconds: *random.pick(&[2, 2, 2, 10, 30]),
             token_seconds: if random.permille(250) { 90 } else { 3_599 },
             unique,
             behaviour,

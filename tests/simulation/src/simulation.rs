@@ -225,6 +225,10 @@ impl Simulation {
         if let Stepped::Stopped(process, stop) = stepped {
             self.stopped(process, stop);
         }
+        for process in self.world.network.take_left_behind() {
+            self.executor.kill(process);
+            self.stopped(process, Stop::Kill);
+        }
         if self.executor.polls() > MOST_POLLS {
             return Err(Violation {
                 invariant: "an end",
@@ -299,6 +303,10 @@ impl Simulation {
             Action::Run(job) => worker::start(world, *job),
             Action::Kill { polls } => self.stop_newest(*polls, Stop::Kill),
             Action::Freeze { polls } => self.stop_newest(*polls, Stop::Freeze),
+            Action::Adrift { millis } => {
+                let later = Duration::from_millis(u64::from(*millis));
+                world.network.set_adrift(Some(later));
+            }
             Action::Thaw => self.thaw(),
             Action::MemoryOutage { millis } => {
                 let until = world.timeline.elapsed() + Duration::from_millis(u64::from(*millis));

@@ -96,6 +96,9 @@ impl Progress for Observer {
 
     fn decided(&self, decision: &Decision) {
         self.world.coverage.row_decision(&format!("{:?}", decision.row));
+        self.world.events.tell(self.world.timeline.elapsed(), || {
+            format!("decided: {:?} {:?}", decision.row, decision.fields)
+        });
         for field in &decision.fields {
             self.world.coverage.field_decision(&format!("{field:?}"));
         }
@@ -167,7 +170,7 @@ pub fn client(world: &Simulated, process: u64) -> Result<GraphClient<Wire>, Fail
     let entropy = SimEntropy::new(Random::stream(world.seed, "client", process));
     let budget = Budget::new(None, clock.clone());
     Ok(GraphClient::new(
-        Wire(world.network.clone()),
+        Wire(world.network.clone(), ProcessId(process)),
         settings,
         budget,
         clock,
