@@ -149,7 +149,4 @@ pub struct Policies {
     /// When nothing may be destroyed.
     #[serde(default)]
     pub freeze: Vec<FreezeWindow>,
-    /// Who asks for a plan may not approve it.
-    #[serde(default)]
-    pub four_eyes: bool,
 }

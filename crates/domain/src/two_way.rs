@@ -17,8 +17,6 @@ pub struct TwoWay {
     pub delete_delay: u64,
     /// Fields that lose something on the way to the list may go both ways, where they do not say so themselves.
     pub lossy: bool,
-    /// When a field that both sides keep rewriting is parked.
-    pub ping_pong: PingPong,
 }
 
 impl Default for TwoWay {
@@ -28,7 +26,6 @@ impl Default for TwoWay {
             full_visibility: false,
             delete_delay: 300,
             lossy: false,
-            ping_pong: PingPong::default(),
         }
     }
 }
@@ -38,25 +35,6 @@ impl TwoWay {
     #[must_use]
     pub fn delete_delay(&self) -> Duration {
         Duration::from_secs(self.delete_delay)
-    }
-}
-
-/// The breaker for a field that a flow in the list and a trigger in the source, say, rewrite in turns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PingPong {
-    /// So many writes of one field of one row, each in the other direction than the one before, are too many.
-    pub alternations: u32,
-    /// Seconds within which they count.
-    pub within: u64,
-}
-
-impl Default for PingPong {
-    fn default() -> Self {
-        Self {
-            alternations: 6,
-            within: 600,
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an applied write leaves in the ledger: source hashes of what was sent, target hashes of what came back.
 
 use syncbridge_domain::agreed::{Agreed, RowDigest, target_hash};
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::policy::Direction;
@@ -196,6 +197,8 @@ impl<W: World> Session<'_, W> {
                         .cloned()
                         .unwrap_or_default(),
                     target: shown.clone(),
+                    winner: Side::Source,
+                    target_at: attempt.work.target.one().and_then(|item| item.modified),
                 }
             })
             .collect()

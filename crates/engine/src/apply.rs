@@ -18,7 +18,7 @@ use syncbridge_domain::row::Presence;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Source};
 use crate::session::{Session, World};
-use crate::work::{Attempt, Heard, Intent, Recorded, RowAttempt, Work};
+use crate::work::{Attempt, Heard, Intended, Intent, Recorded, RowAttempt, Work};
 
 /// How often a row is decided anew in one run before it is left for the next.
 const MAX_ROUNDS: u8 = 8;
@@ -258,6 +258,35 @@ impl<W: World> Session<'_, W> {
         Ok(again)
     }
 
+    /// Records writes before they are made. Answers those that may be made and, with their ledger rows as they are now
+    /// still to be read, those whose ground has moved; what is busy is left for a later pass.
+    pub(crate) async fn admit<A: Intended>(
+        &self,
+        writes: Vec<A>,
+        left: &mut Vec<Work>,
+    ) -> PortResult<(Vec<A>, Vec<Work>)> {
+        let effects: Vec<NewEffect> = writes.iter().map(|write| write.effect().clone()).collect();
+        let admissions = self
+            .ports
+            .ledger
+            .admit(self.fence(), self.spec.run, &effects)
+            .await?;
+        let mut admitted = Vec::with_capacity(writes.len());
+        let mut stale = Vec::new();
+        for (write, admission) in writes.into_iter().zip(admissions) {
+            match admission {
+                Admission::Admitted => admitted.push(write),
+                Admission::Busy => left.push(write.into_work()),
+                Admission::Stale => {
+                    let work = write.into_work();
+                    let rounds = work.rounds.saturating_add(1);
+                    stale.push(Work { rounds, ..work });
+                }
+            }
+        }
+        Ok((admitted, stale))
+    }
+
     async fn finish_writes(
         &mut self,
         writes: Vec<Attempt>,
@@ -268,27 +297,7 @@ impl<W: World> Session<'_, W> {
             return Ok(Vec::new());
         }
         self.check()?;
-        let effects: Vec<NewEffect> = writes.iter().map(|attempt| attempt.effect.clone()).collect();
-        let admissions = self
-            .ports
-            .ledger
-            .admit(self.fence(), self.spec.run, &effects)
-            .await?;
-        let mut admitted = Vec::with_capacity(writes.len());
-        let mut stale = Vec::new();
-        for (attempt, admission) in writes.into_iter().zip(admissions) {
-            match admission {
-                Admission::Admitted => admitted.push(attempt),
-                Admission::Busy => left.push(attempt.work),
-                Admission::Stale => {
-                    let rounds = attempt.work.rounds.saturating_add(1);
-                    stale.push(Work {
-                        rounds,
-                        ..attempt.work
-                    });
-                }
-            }
-        }
+        let (admitted, stale) = self.admit(writes, left).await?;
         self.record_overrides(&admitted).await?;
         let halves: Vec<Work> = admitted.iter().filter_map(rest_of_decision).collect();
         let sent = self.send(admitted).await?;

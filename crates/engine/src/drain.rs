@@ -171,7 +171,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// A row in quarantine may wait for more than its own content: its item is looked at, never presumed.
-    async fn look_at_held(&self, works: &mut [Work]) -> PortResult<()> {
+    pub(crate) async fn look_at_held(&self, works: &mut [Work]) -> PortResult<()> {
         if !self.pulls() || works.is_empty() {
             return Ok(());
         }

@@ -1,15 +1,18 @@
-//! The algorithm: push, verify, repair and plan, generic over ports. No SQL, no HTTP, no wall clock, no randomness of
+//! The algorithm: push, pull, two-way, verify, repair and plan, generic over ports. No SQL, no HTTP, no wall clock, no randomness of
 //! its own, no tasks: a run is one future, so that it can be replayed from a seed and dropped at any await
 //! point.
 //!
-//! A push run goes through these steps, each in its own module:
-//! 1. [`recover`]: writes that an earlier run left open are settled by looking at the list;
+//! A run that drives a definition goes through these steps, each in its own module:
+//! 1. [`recover`] and [`row_recover`]: writes that an earlier run left open are settled by looking at the list, or by
+//!    asking the source what became of their transactions;
 //! 2. where little is known of many rows, [`adoption`] reads the list once and takes over what is equal;
-//! 3. the feed says which rows changed: [`first_copy`] streams straight through, [`watermark`] and
+//! 3. where the source follows the list, [`list_changes`] takes over what people did, before anything is written over
+//!    it; [`strangers`] are items that belong to no row yet;
+//! 4. the feed says which rows changed: [`first_copy`] streams straight through, [`watermark`] and
 //!    [`full_scan`] make rows *dirty* and move the cursor in the same transaction;
-//! 4. [`drain`] takes dirty rows, reads them as they are now, and hands them to [`apply`];
-//! 5. [`apply`] asks [`syncbridge_domain::reconcile`] what to do, records an effect for each write, sends full
-//!    batches, and settles every receipt.
+//! 5. [`drain`] takes dirty rows, reads them as they are now, and hands them to [`apply`];
+//! 6. [`apply`] asks [`syncbridge_domain::reconcile`] what to do, records an effect for each write, sends full
+//!    batches to the list ([`sending`]) or stages rows in the source ([`row_writes`]), and settles every receipt.
 //!
 //! Guarantees: a cursor never passes a row that is neither applied, dirty nor quarantined (I5); a write is
 //! recorded before it is sent and settled by evidence only (I7); rows that did not change cost no request (I8);

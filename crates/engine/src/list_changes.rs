@@ -218,6 +218,7 @@ impl<W: World> Session<'_, W> {
                 };
                 works.push(self.work_of_item(base, source, mark, target));
             }
+            self.look_at_held(&mut works).await?;
             self.apply(works).await?;
         }
         Ok(())

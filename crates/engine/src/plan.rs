@@ -18,6 +18,12 @@ type Refusals = BTreeMap<(&'static str, usize), (Unconvertible, u64)>;
 impl<W: World> Session<'_, W> {
     /// Predicts a push.
     pub(crate) async fn plan(&mut self) -> PortResult<Prediction> {
+        if self.pulls() {
+            self.notice(
+                "this looks at the table only: what people changed in the list since the last run is not foretold yet"
+                    .to_owned(),
+            );
+        }
         let mut prediction = Prediction::default();
         let mut refusals = Refusals::new();
         let rows = self.ports.source.estimate().await?;

@@ -11,8 +11,11 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use syncbridge_domain::agreed::RowDigest;
 use syncbridge_domain::clock::{Clock, Entropy, Monotonic};
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
 use syncbridge_domain::failure::Failure;
@@ -95,8 +98,8 @@ pub trait Source: Send + Sync {
         after: Option<&Key>,
         limit: u32,
     ) -> impl Future<Output = PortResult<SourcePage>> + Send;
-    /// The rows with these keys as they are now, in the order asked, all in one snapshot. A key that is not
-    /// there is `Presence::None`: a point read with row security off, which is proof of absence.
+    /// The rows with these keys as they are now, in the order asked. Up to some thousands are read in one snapshot;
+    /// more in several, later keys in later ones, and the mark is that of the first. A key that is not there is `Presence::None`: a point read with row security off, which is proof of absence.
     fn read_keys(
         &self,
         keys: &[Key],
@@ -268,7 +271,7 @@ pub trait Ledger: Send + Sync {
     fn owned(&self, items: &[Uuid]) -> impl Future<Output = PortResult<BTreeSet<Uuid>>> + Send;
     /// Makes quarantined rows that are due dirty again. Answers how many.
     fn requeue_due(&self, fence: Fence) -> impl Future<Output = PortResult<u64>> + Send;
-    /// Records an edit in the list that the source overrode, with both values sealed.
+    /// Records edits of one side that the other overrode, with both values sealed.
     fn record_conflicts(
         &self,
         fence: Fence,
@@ -315,7 +318,7 @@ pub trait Ledger: Send + Sync {
     ) -> impl Future<Output = PortResult<Vec<SeenItem>>> + Send;
 }
 
-/// An edit in the list that lost against the source.
+/// An edit that lost against the other side's.
 #[derive(Clone, PartialEq)]
 pub struct OverriddenEdit {
     /// Whose.
@@ -326,6 +329,10 @@ pub struct OverriddenEdit {
     pub source: serde_json::Value,
     /// What the list held, sealed before it is stored.
     pub target: serde_json::Value,
+    /// Whose value stands.
+    pub winner: Side,
+    /// When the list's edit was made, by the service's clock, where the item said so.
+    pub target_at: Option<DateTime<Utc>>,
 }
 
 impl std::fmt::Debug for OverriddenEdit {

@@ -54,7 +54,8 @@ impl<W: World> Session<'_, W> {
             let (of_rows, open): (Vec<Effect>, Vec<Effect>) =
                 open.into_iter().partition(|effect| effect.kind.is_of_row());
             let mark = self.present_mark().await?;
-            let settled = self.recover_rows(&of_rows, mark).await? + self.recover_open(open, &armed).await?;
+            let settled =
+                self.recover_rows(&of_rows, mark).await? + self.recover_open(open, &armed, mark).await?;
             if settled < before {
                 // Some could not even be looked at: they stay open, their rows stay busy, the run goes on.
                 self.notice(format!(
@@ -67,8 +68,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// `armed`: what may explain why an open create met an item already.
-    async fn recover_open(&mut self, open: Vec<Effect>, armed: &[Effect]) -> PortResult<usize> {
-        let mark = self.present_mark().await?;
+    async fn recover_open(&mut self, open: Vec<Effect>, armed: &[Effect], mark: Mark) -> PortResult<usize> {
         let ids: Vec<Identity> = open.iter().map(|effect| effect.subject.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
         let findings = self.look_at_effects(&open).await;

@@ -5,7 +5,8 @@
 //! note never commits, and whatever has one is judged by it.
 
 use syncbridge_domain::agreed::{Agreed, RowDigest, source_hash, target_hash};
-use syncbridge_domain::effect::{Admission, AfterState, EffectKind, Subject, Witness};
+use syncbridge_domain::conflict::Side;
+use syncbridge_domain::effect::{AfterState, EffectKind, Subject, Witness};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
@@ -81,7 +82,8 @@ impl<W: World> Session<'_, W> {
         stop: &mut Option<Failure>,
     ) -> PortResult<Written> {
         let mut written = Written::default();
-        let admitted = self.admit_rows(attempts, &mut written).await?;
+        let (admitted, stale) = self.admit(attempts, &mut written.left).await?;
+        written.again.extend(self.with_base_now(stale).await?);
         if admitted.is_empty() {
             return Ok(written);
         }
@@ -191,33 +193,6 @@ impl<W: World> Session<'_, W> {
         Ok(written)
     }
 
-    async fn admit_rows(
-        &self,
-        attempts: Vec<RowAttempt>,
-        written: &mut Written,
-    ) -> PortResult<Vec<RowAttempt>> {
-        let effects: Vec<_> = attempts.iter().map(|attempt| attempt.effect.clone()).collect();
-        let admissions = self
-            .ports
-            .ledger
-            .admit(self.fence(), self.spec.run, &effects)
-            .await?;
-        let mut admitted = Vec::with_capacity(attempts.len());
-        let mut stale = Vec::new();
-        for (attempt, admission) in attempts.into_iter().zip(admissions) {
-            match admission {
-                Admission::Admitted => admitted.push(attempt),
-                Admission::Busy => written.left.push(attempt.work),
-                Admission::Stale => stale.push(Work {
-                    rounds: attempt.work.rounds.saturating_add(1),
-                    ..attempt.work
-                }),
-            }
-        }
-        written.again.extend(self.with_base_now(stale).await?);
-        Ok(admitted)
-    }
-
     /// Both values of what the source is about to lose are kept before it does.
     async fn record_lost_to_list(&mut self, admitted: &[RowAttempt]) -> PortResult<()> {
         let mut edits = Vec::new();
@@ -232,6 +207,8 @@ impl<W: World> Session<'_, W> {
                     column: field.column.clone(),
                     source: self.source_value(field, &source.cells[*at]),
                     target: shown.clone(),
+                    winner: Side::Target,
+                    target_at: attempt.work.target.one().and_then(|item| item.modified),
                 });
             }
         }

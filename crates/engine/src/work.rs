@@ -111,6 +111,32 @@ pub(crate) struct RowAttempt {
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
 }
 
+/// A write that is recorded before it is made, whichever side it is to.
+pub(crate) trait Intended {
+    fn effect(&self) -> &NewEffect;
+    fn into_work(self) -> Work;
+}
+
+impl Intended for Attempt {
+    fn effect(&self) -> &NewEffect {
+        &self.effect
+    }
+
+    fn into_work(self) -> Work {
+        self.work
+    }
+}
+
+impl Intended for RowAttempt {
+    fn effect(&self) -> &NewEffect {
+        &self.effect
+    }
+
+    fn into_work(self) -> Work {
+        self.work
+    }
+}
+
 /// What is to be done about a row after a decision.
 #[derive(Debug)]
 pub(crate) enum Intent {

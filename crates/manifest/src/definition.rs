@@ -132,9 +132,14 @@ impl SyncDefinitionSpec {
         let exclude = read_exclude(reader, &keys);
         let key = source.as_ref().and_then(|source| source.key.as_deref());
         let policies = read_policies(reader, &keys, key);
-        let four_eyes = keys
-            .get("fourEyes")
-            .map_or(Some(false), |slot| reader.flag(&slot));
+        if keys.has("fourEyes") {
+            reader.report(
+                keys.key_at("fourEyes"),
+                ProblemCode::OpensLater,
+                "`spec.fourEyes` is not there yet",
+                "it comes with saved plans, in issue C; remove it",
+            );
+        }
         let namespace = keys
             .get("namespace")
             .and_then(|slot| read_namespace(reader, &slot));
@@ -153,11 +158,7 @@ impl SyncDefinitionSpec {
             connection: connection?,
             target: target?,
             direction,
-            policies: Policies {
-                two_way,
-                four_eyes: four_eyes?,
-                ..policies
-            },
+            policies: Policies { two_way, ..policies },
             sentinels,
             limits: limits?,
             paused: paused?,
@@ -177,7 +178,6 @@ impl SyncDefinitionSpec {
             archive_only,
             two_way,
             on_foreign_restore,
-            four_eyes,
             ..
         } = self.policies;
         let fields = self
@@ -199,7 +199,6 @@ impl SyncDefinitionSpec {
             ("conflict", Some(words::word(&CONFLICT, conflict))),
             ("onForeignEdit", Some(words::word(&FOREIGN_EDIT, on_foreign_edit))),
             // The default leaves no trace, so that documents stored before there was a choice stay as they are.
-            ("fourEyes", four_eyes.then_some(Json::Bool(true))),
             (
                 "onForeignRestore",
                 (on_foreign_restore != OnForeignRestore::Report)

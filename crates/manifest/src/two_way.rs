@@ -2,11 +2,11 @@
 
 use serde_json::{Value as Json, json};
 use syncbridge_domain::policy::Direction;
-use syncbridge_domain::two_way::{PingPong, TwoWay};
+use syncbridge_domain::two_way::TwoWay;
 
 use crate::node::Body;
 use crate::problem::ProblemCode;
-use crate::reader::{Fields, Reader, Slot};
+use crate::reader::{Fields, Reader};
 use crate::span;
 use crate::words;
 
@@ -66,8 +66,13 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
     if let Some(allowed) = words::optional(reader, &fields, "lossy", &LOSSY) {
         two_way.lossy = allowed;
     }
-    if let Some(slot) = fields.get("pingPong") {
-        two_way.ping_pong = read_ping_pong(reader, &slot)?;
+    if fields.has("pingPong") {
+        reader.report(
+            fields.key_at("pingPong"),
+            ProblemCode::OpensLater,
+            format!("`{}` is not there yet", fields.path_of("pingPong")),
+            "it comes in issue C; remove it: a field that both sides keep rewriting is not parked today",
+        );
     }
     Some((direction, two_way))
 }
@@ -75,31 +80,6 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
 fn says(keys: &Fields<'_>, key: &str, word: &str) -> bool {
     keys.get(key)
         .is_some_and(|slot| matches!(slot.body(), Body::Text(text) if text == word))
-}
-
-fn read_ping_pong(reader: &mut Reader, slot: &Slot<'_>) -> Option<PingPong> {
-    let fields = reader.fields(slot, &["alternations", "within"])?;
-    let default = PingPong::default();
-    // One write and its answer happen wherever two sides are kept equal.
-    let alternations = match fields.get("alternations") {
-        Some(slot) => reader.whole(&slot, 2..=1_000).and_then(|n| u32::try_from(n).ok()),
-        None => Some(default.alternations),
-    };
-    let within = match fields.get("within") {
-        Some(slot) => match span::read(reader, &slot)? {
-            Some(seconds) => Some(seconds),
-            None => reader.refuse(
-                &slot,
-                format!("`{}` is `off`", slot.path()),
-                "give it a time, such as 10m; to let more pass, raise `alternations`",
-            ),
-        },
-        None => Some(default.within),
-    };
-    Some(PingPong {
-        alternations: alternations?,
-        within: within?,
-    })
 }
 
 /// As it is written; nothing where a definition only pushes.
@@ -113,9 +93,5 @@ pub(crate) fn to_json(direction: Direction, two_way: TwoWay) -> Option<Json> {
         "fullVisibility": words::word(&VISIBILITY, two_way.full_visibility),
         "deleteDelay": span::to_json(delay),
         "lossy": words::word(&LOSSY, two_way.lossy),
-        "pingPong": {
-            "alternations": two_way.ping_pong.alternations,
-            "within": span::to_json(Some(two_way.ping_pong.within)),
-        },
     }))
 }

@@ -92,13 +92,11 @@ fn the_way_back_is_filled_in_where_there_is_one_and_comes_back_as_it_was_written
             "fullVisibility": "unknown",
             "deleteDelay": "5m",
             "lossy": "refuse",
-            "pingPong": { "alternations": 6, "within": "10m" },
         })
     );
-    assert_eq!(plain.to_json()["spec"]["fourEyes"], json!(null));
     let all = given(
-        "  direction: both\n  fourEyes: true\n  conflict: latest_wins\n  twoWay: {inserts: ignore, fullVisibility: \
-         attested, deleteDelay: off, lossy: allow, pingPong: {alternations: 9, within: 90s}}\n  fields:\n    - \
+        "  direction: both\n  conflict: latest_wins\n  twoWay: {inserts: ignore, fullVisibility: \
+         attested, deleteDelay: off, lossy: allow}\n  fields:\n    - \
          {column: due, direction: both, lossy: refuse, conflict: manual}\n    - {column: total, direction: push}\n",
     );
     let shown = all.to_json();
@@ -109,14 +107,12 @@ fn the_way_back_is_filled_in_where_there_is_one_and_comes_back_as_it_was_written
             "fullVisibility": "attested",
             "deleteDelay": "off",
             "lossy": "allow",
-            "pingPong": { "alternations": 9, "within": "90s" },
         })
     );
     assert_eq!(
         shown["spec"]["fields"][0],
         json!({ "column": "due", "direction": "both", "lossy": "refuse", "conflict": "manual" })
     );
-    assert_eq!(shown["spec"]["fourEyes"], json!(true));
     for document in [plain, all] {
         assert_eq!(one(&document.to_yaml().unwrap()), document);
         assert_eq!(Document::from_json("stored", &document.to_json()), Ok(document));

@@ -315,45 +315,6 @@ async fn an_item_that_passed_to_another_row_is_found_with_the_row_that_has_it() 
     assert_eq!(found[0].as_ref().map(|row| row.identity), Some(new.identity));
 }
 
-#[tokio::test]
-async fn live_rows_are_paged_in_the_order_of_identities_and_others_left_out() {
-    let world = World::new().await;
-    let memory = world.memory("d").await;
-    let states = [
-        LedgerState::Live,
-        LedgerState::Tombstone,
-        LedgerState::Kept,
-        LedgerState::Archived,
-    ];
-    let rows: Vec<LedgerRow> = (0u128..40)
-        .zip(states.into_iter().cycle())
-        .map(|(number, state)| LedgerRow {
-            state,
-            ..row(&subject(&number.to_string()), number + 1)
-        })
-        .collect();
-    memory
-        .store
-        .adopt(memory.fence, &rows, &vec![None; rows.len()])
-        .await
-        .unwrap();
-    let mut seen = Vec::new();
-    let mut after = None;
-    loop {
-        let page = memory.store.live_items(after, 3).await.unwrap();
-        let Some(last) = page.last() else { break };
-        after = Some(last.identity);
-        seen.extend(page.into_iter().map(|row| row.identity));
-    }
-    let mut expected: Vec<_> = rows
-        .iter()
-        .filter(|row| row.state == LedgerState::Live)
-        .map(|row| row.identity)
-        .collect();
-    expected.sort();
-    assert_eq!(seen, expected);
-}
-
 /// What a page of the list's feed reads must not grow with the list, whatever the planner believes of the ledger.
 #[tokio::test]
 async fn items_are_looked_up_one_by_one_in_tables_that_nobody_has_counted_yet() {

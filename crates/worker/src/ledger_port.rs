@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use syncbridge_domain::conflict::{ParkedConflict, Resolution, Side};
+use syncbridge_domain::conflict::{ParkedConflict, Resolution};
 use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect, Witness};
@@ -148,9 +148,9 @@ impl Ledger for LedgerPort {
                 column: edit.column.clone(),
                 source: edit.source.clone(),
                 target: edit.target.clone(),
-                winner: Side::Source,
+                winner: edit.winner,
                 target_by: None,
-                target_at: None,
+                target_at: edit.target_at,
             })
             .collect();
         Ok(self.memory.record_conflicts(fence, run, &conflicts).await?)
@@ -216,10 +216,6 @@ impl PullMemory for LedgerPort {
 
     async fn rows_of_items(&self, items: &[ItemId]) -> PortResult<Vec<Option<LedgerRow>>> {
         Ok(self.memory.rows_of_items(items).await?)
-    }
-
-    async fn live_items(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<LedgerRow>> {
-        Ok(self.memory.live_items(after, limit).await?)
     }
 
     async fn note_witnesses(&self, fence: Fence, witnesses: &[Witness]) -> PortResult<()> {

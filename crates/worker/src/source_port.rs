@@ -78,7 +78,11 @@ impl Source for SourcePort {
     }
 
     async fn read_keys(&self, keys: &[Key]) -> PortResult<(Vec<Presence<SourceRow>>, Mark)> {
-        let (rows, lsn) = self.table.read_keys(keys).await?;
+        let (first, rest) = keys.split_at(keys.len().min(postgres::KEYS_MAX));
+        let (mut rows, lsn) = self.table.read_keys(first).await?;
+        for piece in rest.chunks(postgres::KEYS_MAX) {
+            rows.extend(self.table.read_keys(piece).await?.0);
+        }
         Ok((rows, self.mark(lsn)))
     }
 }

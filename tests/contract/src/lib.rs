@@ -52,6 +52,7 @@ macro_rules! source_contract {
                 both_ends_of_a_range_belong_to_it,
                 whether_a_key_lies_in_a_range_is_told_without_its_row,
                 a_point_read_answers_in_the_order_asked_and_proves_absence,
+                any_number_of_keys_is_looked_for,
                 what_is_not_committed_is_not_there,
                 a_changed_key_is_another_row,
                 two_rows_may_swap_their_keys_where_the_key_is_looked_at_with_the_commit,
@@ -213,7 +214,6 @@ macro_rules! pull_memory_contract {
                 a_hint_goes_to_quarantine_and_comes_back_with_its_row,
                 rows_are_found_by_the_number_of_their_item,
                 of_a_tombstone_and_a_row_with_one_item_the_row_is_found,
-                live_items_come_in_the_order_of_identities_page_by_page,
             }
             witnesses {
                 an_insert_is_held_under_its_rows_identity_from_its_witness_on,

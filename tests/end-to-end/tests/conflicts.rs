@@ -329,8 +329,15 @@ async fn c_06_a_decision_holds_although_other_cells_of_the_row_change_meanwhile(
         } else {
             world.sql("update t set price = 44 where id = 4").await;
         }
-        // Its state is not judged: the list's feed may meet the field, and count it, before the decision is carried out.
-        world.run("t");
+        let report = world.run("t");
+        assert_eq!(
+            report["outcome"]["state"], "completed",
+            "{side}, {moves}: {report:#}"
+        );
+        assert_eq!(
+            report["outcome"]["counters"]["conflicts"], 0,
+            "{side}, {moves}: {report:#}"
+        );
         let wins = if side == "target" { "list" } else { "table" };
         assert_eq!(notes(&world, 4).await, both(wins), "{side}, {moves}");
         assert!(

@@ -148,7 +148,10 @@ async fn two_people_editing_different_cells_of_one_row_are_no_conflict() {
 
 #[tokio::test]
 async fn c_06_each_policy_gives_its_winner_and_keeps_the_loser() {
-    for (policy, wins) in [("source_wins", "table"), ("target_wins", "list")] {
+    for (policy, wins, winner) in [
+        ("source_wins", "table", "source"),
+        ("target_wins", "list", "target"),
+    ] {
         let world = both(json!({"conflict": policy})).await;
         let theirs = item(&world, "code 5").await;
         world.person_edits("t", &theirs, &json!({"Note": "list"})).await;
@@ -163,6 +166,11 @@ async fn c_06_each_policy_gives_its_winner_and_keeps_the_loser() {
             Some(wins),
             "{policy}"
         );
+        let recorded: Vec<(String, String)> = sqlx::query_as("select column_name, winner from conflicts")
+            .fetch_all(world.meta_pool())
+            .await
+            .expect("the meta-store answers");
+        assert_eq!(recorded, [("note".to_owned(), winner.to_owned())], "{policy}");
         idle(&world).await;
     }
 }

@@ -137,8 +137,7 @@ impl Chaos {
             .await;
         world.applied(json!({
             "direction": "both", "onDelete": "propagate", "conflict": policy, "exclude": ["changed"],
-            "twoWay": {"fullVisibility": "attested", "deleteDelay": "off", "lossy": "allow",
-                       "pingPong": {"alternations": 1000}},
+            "twoWay": {"fullVisibility": "attested", "deleteDelay": "off", "lossy": "allow"},
             "guards": {"deletes": {"count": 1_000_000}},
         }));
         world.completed(&[]).await;

@@ -30,13 +30,6 @@ pub trait PullMemory: Send + Sync {
         &self,
         items: &[ItemId],
     ) -> impl Future<Output = PortResult<Vec<Option<LedgerRow>>>> + Send;
-    /// Live ledger rows in the order of identities, behind `after`, at most `limit`: what a whole pass over the list
-    /// must have shown.
-    fn live_items(
-        &self,
-        after: Option<Identity>,
-        limit: u32,
-    ) -> impl Future<Output = PortResult<Vec<LedgerRow>>> + Send;
     /// Notes the witnesses of staged source writes before they commit. An effect of an insert is held under its row's
     /// identity from here on. Fails, changing nothing, with `lease.lost` where the epoch is not the newest any more,
     /// and with `effect.taken` where the row's identity has another open effect.

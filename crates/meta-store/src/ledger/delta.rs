@@ -5,7 +5,6 @@ use sqlx::{AssertSqlSafe, Row as _};
 use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::dirty::DirtyMark;
 use syncbridge_domain::effect::Fence;
-use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::receipt::ItemId;
 
@@ -101,29 +100,6 @@ impl DefinitionStore {
                 }
             }
             Ok(rows)
-        })
-        .await
-    }
-
-    /// Live ledger rows behind `after` in the order of identities.
-    ///
-    /// # Errors
-    /// As any statement.
-    pub async fn live_items(&self, after: Option<Identity>, limit: u32) -> Result<Vec<LedgerRow>> {
-        self.timed(async {
-            let rows = sqlx::query(AssertSqlSafe(format!(
-                "SELECT {} FROM ledger
-                 WHERE definition_id = $1 AND state = {} AND ($2::bytea IS NULL OR identity > $2)
-                 ORDER BY identity LIMIT $3",
-                agreement::COLUMNS,
-                LedgerState::Live.code(),
-            )))
-            .bind(self.definition.uuid())
-            .bind(after.as_ref().map(|identity| identity.as_bytes().as_slice()))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.store.acquire().await?)
-            .await?;
-            rows.iter().map(agreement::read).collect()
         })
         .await
     }

@@ -9,7 +9,7 @@ use syncbridge_domain::receipt::ItemId;
 use syncbridge_engine::ports::Ledger as _;
 use syncbridge_engine::ports::pull_memory::PullMemory;
 
-use crate::sample::{LIST, Worker, changed, code, crowd, hinted, refused, row, subject, worker};
+use crate::sample::{LIST, Worker, changed, code, hinted, refused, row, subject, worker};
 use crate::world::MemoryWorld;
 
 /// The hint that is in force for a dirty row.
@@ -196,35 +196,4 @@ pub async fn of_a_tombstone_and_a_row_with_one_item_the_row_is_found<W: MemoryWo
         .unwrap()
         .remove(0);
     assert_eq!(found.unwrap().identity, now.identity);
-}
-
-pub async fn live_items_come_in_the_order_of_identities_page_by_page<W: MemoryWorld<Memory: PullMemory>>() {
-    let world = W::open().await;
-    let us = worker(&world, LIST).await;
-    let crowd = crowd(6);
-    let states = [
-        LedgerState::Live,
-        LedgerState::Tombstone,
-        LedgerState::Live,
-        LedgerState::Kept,
-        LedgerState::Live,
-        LedgerState::Archived,
-    ];
-    for (at, (who, state)) in crowd.iter().zip(states).enumerate() {
-        us.write(&LedgerRow {
-            state,
-            ..row(who, at as u128 + 1)
-        })
-        .await;
-    }
-    let page = async |after: Option<usize>, limit| {
-        let after = after.map(|at| crowd[at].identity);
-        let rows = us.memory.live_items(after, limit).await.unwrap();
-        let place = |of| crowd.iter().position(|who| who.identity == of).unwrap();
-        rows.iter().map(|row| place(row.identity)).collect::<Vec<_>>()
-    };
-    assert_eq!(page(None, 2).await, [0, 2]);
-    assert_eq!(page(Some(0), 2).await, [2, 4]);
-    assert_eq!(page(Some(1), 1).await, [2]);
-    assert_eq!(page(Some(4), 2).await, [0; 0]);
 }

@@ -128,6 +128,20 @@ pub async fn a_point_read_answers_in_the_order_asked_and_proves_absence<W: Sourc
     assert_eq!(seen, expected.map(|text| text.map(str::to_owned)));
 }
 
+/// A page of dirty rows may be larger than one statement takes.
+pub async fn any_number_of_keys_is_looked_for<W: SourceWorld>() {
+    let world = with_texts::<W>().await;
+    let mut keys: Vec<_> = (0..10_500)
+        .map(|n| KeyKind::Text.key(&format!("no {n}")))
+        .collect();
+    keys.insert(0, KeyKind::Text.key("a"));
+    keys.push(KeyKind::Text.key("D"));
+    let (found, _) = world.source().read_keys(&keys).await.unwrap();
+    assert_eq!(found.len(), keys.len());
+    let there: Vec<usize> = (0..found.len()).filter(|at| found[*at].one().is_some()).collect();
+    assert_eq!(there, [0, keys.len() - 1]);
+}
+
 pub async fn what_is_not_committed_is_not_there<W: SourceWorld>() {
     let world = with_texts::<W>().await;
     let mut app = world.session().await;

@@ -35,9 +35,6 @@ pub use writer::ModelStaged;
 /// How far below the clock a ceiling stays at least.
 const CLOCK_MARGIN: TimeDelta = TimeDelta::seconds(10);
 
-/// Most keys in one point read.
-const KEYS_MAX: usize = 5_000;
-
 /// The server with the table.
 #[derive(Clone)]
 pub struct ModelTable {
@@ -362,9 +359,6 @@ impl Source for ModelSource {
 
     async fn read_keys(&self, keys: &[Key]) -> PortResult<(Vec<Presence<SourceRow>>, Mark)> {
         self.read("read_keys", |server| {
-            if keys.len() > KEYS_MAX {
-                return Err(too_many_keys(keys.len()));
-            }
             let presence = |key: &Key| {
                 place_of(server, key)?;
                 let mut rows: Vec<SourceRow> = server
@@ -478,15 +472,6 @@ fn place_of(server: &Server, key: &Key) -> PortResult<Vec<Rank>> {
         .zip(texts)
         .map(|(column, text)| value::rank(&column.pg_type, text))
         .collect())
-}
-
-fn too_many_keys(keys: usize) -> Failure {
-    Failure::new(
-        Scope::List,
-        "source.too_many_keys",
-        format!("{keys} keys were asked for in one read; {KEYS_MAX} is the limit"),
-        "ask in smaller portions (report this as a defect)",
-    )
 }
 
 fn below_open_transactions(server: &Server, horizon: &Horizon) -> DateTime<Utc> {

@@ -12,7 +12,7 @@ use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect, Witness};
 use syncbridge_domain::feed::{Cursor, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
-use syncbridge_domain::ledger::{LedgerDigest, LedgerRow, LedgerState};
+use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
@@ -413,18 +413,6 @@ impl PullMemory for ModelLedger {
                 .iter()
                 .map(|item| tables.row_of_item(self.definition, item))
                 .collect()
-        })
-        .await
-    }
-
-    async fn live_items(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<LedgerRow>> {
-        self.read("live_items", |tables, _| {
-            let rows = tables.rows_behind(self.definition, after)?;
-            let live = rows.filter(|row| row.state == LedgerState::Live);
-            Ok(live
-                .take(usize::try_from(limit).unwrap_or(usize::MAX))
-                .cloned()
-                .collect())
         })
         .await
     }
