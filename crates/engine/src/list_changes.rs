@@ -3,6 +3,7 @@
 //! A page's items are used as they are, because each carries its counter: an older one is an echo, never an edit.
 //! The cursor moves behind a page once every entry of it is applied, dirty or quarantined.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use syncbridge_domain::agreed::{RowDigest, target_hash};
@@ -16,6 +17,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::row::Presence;
+use syncbridge_domain::version::Version;
 
 use crate::full_scan::bucket_range;
 use crate::ports::list_feed::ListFeed;
@@ -185,16 +187,13 @@ impl<W: World> Session<'_, W> {
 
     /// Whether an entry only repeats what both sides agreed on: our own write, or one that came before it.
     async fn is_echo(&mut self, item: &Item, row: &LedgerRow) -> PortResult<bool> {
-        if item.version.guid != row.version.guid || row.state != LedgerState::Live {
-            return Ok(false);
+        match told(item.version, row.version) {
+            Told::News => return Ok(false),
+            _ if row.state != LedgerState::Live => return Ok(false),
+            Told::Old => return Ok(true),
+            // Lists without versions never raise the counter: content decides.
+            Told::Nothing => {}
         }
-        if item.version.counter < row.version.counter {
-            return Ok(true);
-        }
-        if item.version.counter > row.version.counter {
-            return Ok(false);
-        }
-        // Lists without versions never raise the counter: content decides.
         let agreed = self.agreed(row).await?;
         let fields = self.spec.mapping.fields.iter().zip(&agreed.fields);
         let mut same = fields.map(|(field, (_, base))| {
@@ -289,6 +288,26 @@ impl<W: World> Session<'_, W> {
     }
 }
 
+/// What an entry's version says beside the one that the ledger knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Another item, or a newer version.
+    News,
+    /// The very version that is known.
+    Nothing,
+    /// A version that something of ours came after: never an edit.
+    Old,
+}
+
+fn told(shown: Version, known: Version) -> Told {
+    match shown.counter.cmp(&known.counter) {
+        _ if shown.guid != known.guid => Told::News,
+        Ordering::Greater => Told::News,
+        Ordering::Equal => Told::Nothing,
+        Ordering::Less => Told::Old,
+    }
+}
+
 fn hinted(row: &LedgerRow, target: TargetHint) -> DirtyMark {
     DirtyMark {
         identity: row.identity,
@@ -343,6 +362,18 @@ fn no_progress() -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_entry_from_before_our_own_write_is_no_news_and_another_item_always_is() {
+        let version = |guid, counter| Version {
+            guid: uuid::Uuid::from_u128(guid),
+            counter,
+        };
+        assert_eq!(told(version(1, 3), version(1, 4)), Told::Old);
+        assert_eq!(told(version(1, 4), version(1, 4)), Told::Nothing);
+        assert_eq!(told(version(1, 5), version(1, 4)), Told::News);
+        assert_eq!(told(version(2, 3), version(1, 4)), Told::News);
+    }
 
     #[test]
     fn a_pass_goes_on_where_it_stopped_and_a_whole_one_begins_anew() {

@@ -276,6 +276,17 @@ async fn c_07_a_deletion_is_not_believed_before_its_delay() {
     let (counters, _) = completed(&world, &[]).await;
     assert_eq!(counters["deleted_rows"], 0, "{counters:#}");
     assert!(row(&world, "code 9").await.is_some());
+    // Its time comes; another one was reported a moment ago.
+    sqlx::query("update dirty set hinted_at = now() - interval '1 hour' where target_hint <> 0")
+        .execute(world.meta_pool())
+        .await
+        .expect("the meta-store answers");
+    let theirs = item(&world, "code 10").await;
+    world.person_deletes("t", &theirs).await;
+    let (counters, _) = completed(&world, &[]).await;
+    assert_eq!(counters["deleted_rows"], 1, "{counters:#}");
+    assert_eq!(row(&world, "code 9").await, None);
+    assert!(row(&world, "code 10").await.is_some());
 }
 
 #[tokio::test]
