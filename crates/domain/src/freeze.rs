@@ -10,8 +10,11 @@ use chrono::{
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-/// Windows that follow each other for so long never end: the same week comes again.
-const WITHOUT_END: TimeDelta = TimeDelta::days(8);
+/// Windows that follow each other for so long never end: the same year comes again. A week is not enough, since two zones
+/// put their clocks forward on different days, and what leaves a break in summer may leave none in March.
+const WITHOUT_END: TimeDelta = TimeDelta::days(400);
+/// A moment under the present rules of all zones, from which [`never_thaws`] looks ahead: 2026-01-01.
+const RULES_OF_TODAY: i64 = 1_767_225_600;
 /// No clock was ever put forward by more (a zone that changed sides of the date line lost one day).
 const LONGEST_GAP_MINUTES: i64 = 26 * 60;
 
@@ -58,8 +61,14 @@ impl FreezeWindow {
     }
 }
 
+/// Whether `now` lies in a window.
+#[must_use]
+pub fn is_frozen(windows: &[FreezeWindow], now: DateTime<Utc>) -> bool {
+    windows.iter().any(|window| window.end_at(now).is_some())
+}
+
 /// Until when nothing may be destroyed, if `now` lies in a window; windows that follow each other without a break
-/// count as one. Windows that leave no break at all are followed for eight days.
+/// count as one. Windows that leave no break at all are followed for somewhat more than a year.
 #[must_use]
 pub fn frozen_until(windows: &[FreezeWindow], now: DateTime<Utc>) -> Option<DateTime<Tz>> {
     let mut until: Option<DateTime<Tz>> = None;
@@ -76,7 +85,7 @@ pub fn frozen_until(windows: &[FreezeWindow], now: DateTime<Utc>) -> Option<Date
 /// Whether these windows leave no moment in which something may be destroyed.
 #[must_use]
 pub fn never_thaws(windows: &[FreezeWindow]) -> bool {
-    let now = DateTime::UNIX_EPOCH;
+    let now = DateTime::from_timestamp(RULES_OF_TODAY, 0).unwrap_or_default();
     frozen_until(windows, now).is_some_and(|until| until.with_timezone(&Utc) - now >= WITHOUT_END)
 }
 
@@ -134,6 +143,21 @@ mod tests {
         }
         assert_eq!(until(&weekend, "2026-11-28T05:00:00Z"), None);
         assert_eq!(until(&weekend, "2026-11-28T17:30:00Z"), None, "not on a Saturday");
+    }
+
+    #[test]
+    fn two_zones_may_leave_no_break_for_weeks_and_their_true_end_is_told() {
+        // New York's clock goes forward on 8 March 2026, Santiago's back on 5 April: in between the breaks of one are
+        // covered by the other.
+        let windows = [
+            window(&WEEK, "15:00", "14:00", chrono_tz::America::Santiago),
+            window(&WEEK, "12:01", "00:00", chrono_tz::America::New_York),
+        ];
+        let now: DateTime<Utc> = "2026-03-07T17:01:00Z".parse().unwrap();
+        let end = frozen_until(&windows, now).unwrap().with_timezone(&Utc);
+        assert!(end - now > TimeDelta::days(8), "{end}");
+        assert!(!is_frozen(&windows, end) && is_frozen(&windows, end - TimeDelta::minutes(1)));
+        assert!(!never_thaws(&windows));
     }
 
     #[test]
@@ -264,10 +288,10 @@ mod tests {
             windows in prop::collection::vec(any_window(), 1..4), now in any_instant(),
         ) {
             prop_assume!(!never_thaws(&windows));
+            prop_assert_eq!(is_frozen(&windows, now), frozen_until(&windows, now).is_some());
             let Some(until) = frozen_until(&windows, now) else { return Ok(()) };
             let until = until.with_timezone(&Utc);
             prop_assert!(until > now);
-            // Eight days of windows with a break in between only where the year has one: a clock put back.
             prop_assert!(frozen_until(&windows, until).is_none(), "{windows:?} {now}");
             prop_assert!(frozen_until(&windows, until - TimeDelta::seconds(1)).is_some());
             prop_assert_eq!(until.second(), 0);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::freeze::frozen_until;
+use syncbridge_domain::freeze::{frozen_until, is_frozen};
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::sentinel;
@@ -76,8 +76,7 @@ impl<W: World> Session<'_, W> {
 
     fn is_held(&self) -> bool {
         let freeze = &self.spec.policies.freeze;
-        let frozen = || !freeze.is_empty() && frozen_until(freeze, self.ports.clock.now()).is_some();
-        self.distrust.is_some() || frozen()
+        self.distrust.is_some() || !freeze.is_empty() && is_frozen(freeze, self.ports.clock.now())
     }
 
     /// The freeze window that this moment lies in.
