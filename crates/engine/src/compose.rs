@@ -1,7 +1,7 @@
 //! From a decision to a write: which columns are sent, what they hold, and the effect that records it.
 
 use serde_json::Value as Json;
-use syncbridge_domain::agreed::{Agreed, RowDigest, source_hash};
+use syncbridge_domain::agreed::{Agreed, RowDigest, source_hash, target_hash};
 use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
@@ -195,7 +195,7 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    pub(crate) fn delete(&mut self, work: &Work) -> Intent {
+    pub(crate) fn delete(&mut self, work: &Work, agreed: &Agreed) -> Intent {
         let Some(base) = work.base.as_ref() else {
             return Intent::Done;
         };
@@ -209,15 +209,42 @@ impl<W: World> Session<'_, W> {
             item: base.item.clone(),
             expected,
         };
-        let agreed = Agreed::unknown(self.spec.mapping.fields.len());
-        self.attempt(
+        let overrides = self.edits_lost_with_the_item(work, agreed);
+        let nothing = Agreed::unknown(self.spec.mapping.fields.len());
+        match self.attempt(
             work,
             EffectKind::DeleteItem,
             write,
             Fields::new(),
             Some(link),
-            agreed,
-        )
+            nothing,
+        ) {
+            Intent::Write(attempt) => Intent::Write(Box::new(Attempt {
+                overrides,
+                ..*attempt
+            })),
+            other => other,
+        }
+    }
+
+    /// What people typed into an item since it was last agreed on, and what goes with it. An item that was not looked at
+    /// is deleted only as it was agreed on.
+    fn edits_lost_with_the_item(&self, work: &Work, agreed: &Agreed) -> Vec<(usize, Json)> {
+        let Some(item) = work.target.one() else {
+            return Vec::new();
+        };
+        let fields = self.spec.mapping.fields.iter().zip(&agreed.fields).enumerate();
+        fields
+            .filter(|(_, (field, _))| !field.passive)
+            .filter_map(|(at, (field, (_, known)))| {
+                let shown = item.value(&field.target)?;
+                let is_ours = *known == target_hash(self.ports.hash_key, shown)
+                    || self.landed(work.identity(), field, shown).is_some();
+                // Where nothing was agreed on, an empty cell is nobody's edit.
+                let is_lost = !is_ours && (known.is_some() || !shown.is_null());
+                is_lost.then(|| (at, shown.clone()))
+            })
+            .collect()
     }
 
     /// Marks the item of a row that is gone; its fields stay as they are.

@@ -284,7 +284,7 @@ impl<W: World> Session<'_, W> {
             RowDecision::Fields => self.intent_of_fields(work, agreed, decision),
             RowDecision::Adopt => Ok(self.adopt(work, agreed, decision)),
             RowDecision::CreateItem => Ok(self.create_or_wait(work)),
-            RowDecision::DeleteItem => Ok(self.delete(work)),
+            RowDecision::DeleteItem => Ok(self.delete(work, agreed)),
             RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
             RowDecision::LeaveItem => Ok(leave(work)),
             RowDecision::Bury => Ok(bury(work)),
@@ -298,6 +298,8 @@ impl<W: World> Session<'_, W> {
                 work.source.one().map(|row| row.cells.as_slice()),
                 self.gone_and_edited(),
             )))),
+            // What the list's feed brings is applied before the budget is opened; the dirty rows are drained after it.
+            RowDecision::Refuse if !self.budget_is_open => Ok(Intent::Wait),
             RowDecision::Refuse => {
                 self.tell_frozen();
                 Ok(Intent::Park)

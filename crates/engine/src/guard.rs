@@ -36,6 +36,7 @@ impl<W: World> Session<'_, W> {
 
     /// Opens the destructive budget of this run: all of what is gone, or nothing.
     pub(crate) async fn set_delete_budget(&mut self, gone: u64) -> PortResult<()> {
+        self.budget_is_open = true;
         if self.deletes_destroy() {
             self.watch_sentinels().await?;
             if gone > 0 && self.is_held() {

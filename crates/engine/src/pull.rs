@@ -17,7 +17,7 @@ use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::{Fields, Item};
 use syncbridge_domain::reconcile::{Decision, FieldDecision, Later};
-use syncbridge_domain::row::{Cell, Presence};
+use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::row_write::{Assignment, RowWrite};
 use syncbridge_domain::version::Version;
 
@@ -260,13 +260,24 @@ impl<W: World> Session<'_, W> {
             id: base.item.clone(),
             before: base.version,
         };
-        Intent::WriteRow(Box::new(self.attempt_of_row(
-            work,
-            EffectKind::DeleteRow,
-            write,
-            agreed.clone(),
-            link,
-        )))
+        let attempt = self.attempt_of_row(work, EffectKind::DeleteRow, write, agreed.clone(), link);
+        Intent::WriteRow(Box::new(RowAttempt {
+            overrides: self.edits_lost_with_the_row(source, agreed),
+            ..attempt
+        }))
+    }
+
+    /// What was written into a row since it was last agreed on, and what goes with it; the list shows nothing any more.
+    fn edits_lost_with_the_row(&self, source: &SourceRow, agreed: &Agreed) -> Vec<(usize, Json)> {
+        let fields = self.spec.mapping.fields.iter().zip(&agreed.fields).enumerate();
+        fields
+            .filter(|(_, (field, _))| !field.passive)
+            .filter_map(|(at, (_, (known, _)))| {
+                let cell = &source.cells[at];
+                let is_agreed = *known == source_hash(self.ports.hash_key, cell);
+                (!is_agreed && (known.is_some() || cell.is_some())).then_some((at, Json::Null))
+            })
+            .collect()
     }
 
     fn row_attempt(

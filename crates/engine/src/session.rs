@@ -64,6 +64,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) armed: BTreeMap<Identity, Vec<Effect>>,
     /// How many deletes the guard still allows in this run.
     pub(crate) deletes_left: u64,
+    /// Whether that budget was opened: before it is, nothing is known of how much is gone.
+    pub(crate) budget_is_open: bool,
     /// A sentinel was missing when the source was last read: nothing may be destroyed any more in this run.
     pub(crate) distrust: Option<Failure>,
     /// Items that a person brought back and whose rows are gone, as far as a comparison saw them.
@@ -102,6 +104,7 @@ impl<'a, W: World> Session<'a, W> {
             notices: Vec::new(),
             armed: BTreeMap::new(),
             deletes_left: 0,
+            budget_is_open: false,
             distrust: None,
             restored: 0,
             stale_rows: 0,

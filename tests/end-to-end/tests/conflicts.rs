@@ -349,3 +349,67 @@ async fn c_06_a_decision_holds_although_other_cells_of_the_row_change_meanwhile(
         world.assert_equal("t", 5);
     }
 }
+
+/// What is on record of edits that lost: column, both values and the winner.
+fn lost(world: &World) -> Vec<(String, Json, Json, String)> {
+    let text = |value: &Json| value.as_str().unwrap().to_owned();
+    let mut found: Vec<_> = listed(world, "overridden")
+        .iter()
+        .map(|row| conflicts(world, &["show", &text(&row["id"])]))
+        .map(|shown| {
+            let (source, target) = (shown["source"].clone(), shown["target"].clone());
+            (text(&shown["column"]), source, target, text(&shown["winner"]))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+#[tokio::test]
+async fn c_06_what_a_deletion_on_the_other_side_takes_with_it_is_on_record() {
+    for (policy, deletes) in [("source_wins", "table"), ("target_wins", "list")] {
+        let world = manual().await;
+        let spec = json!({"direction": "both", "conflict": policy, "onDelete": "propagate",
+            "guards": {"deletes": {"count": 100}},
+            "twoWay": {"fullVisibility": "attested", "deleteDelay": "off", "lossy": "allow"}});
+        world.apply(&world.definition("t", "public.t", spec)).ok();
+        let theirs = world.item_where("t", "Code", &json!("code 2")).await;
+        if deletes == "table" {
+            world
+                .person_edits("t", &theirs, &json!({"Note": "typed", "Price": 20.5}))
+                .await;
+            world.sql("delete from t where id = 2").await;
+        } else {
+            world
+                .sql("update t set note = 'typed', price = 20.5 where id = 2")
+                .await;
+            world.person_deletes("t", &theirs).await;
+        }
+        // One that nobody edited goes without a word.
+        world
+            .person_deletes("t", &world.item_where("t", "Code", &json!("code 4")).await)
+            .await;
+        let report = world.run("t");
+        assert_eq!(report["outcome"]["state"], "completed", "{policy}: {report:#}");
+        assert_eq!(
+            world.count("select count(*) from t where id in (2, 4)").await,
+            0,
+            "{policy}"
+        );
+        assert_eq!(world.items("t").await.len(), 3, "{policy}");
+        let (table, list) = (json!(null), json!("typed"));
+        let (note, price, winner) = match deletes {
+            "table" => ((table.clone(), list), (table, json!(20.5)), "source"),
+            _ => ((list, table.clone()), (json!(20.5), table), "target"),
+        };
+        assert_eq!(
+            lost(&world),
+            [
+                ("note".to_owned(), note.0, note.1, winner.to_owned()),
+                ("price".to_owned(), price.0, price.1, winner.to_owned())
+            ],
+            "{policy}"
+        );
+        idle(&world).await;
+    }
+}

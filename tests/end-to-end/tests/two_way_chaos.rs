@@ -29,9 +29,9 @@ const TABLE: &str = "create table t (
         changed timestamptz not null default clock_timestamp()
     );
     -- Everything the table ever showed, to tell an edit that arrived and was edited again from one that was lost.
-    create table shown (code text, note text, price text);
+    create table shown (id int, code text, note text, price text);
     create function show() returns trigger language plpgsql as $$ begin
-        insert into shown values (new.code, new.note, new.price::text); return null; end $$;
+        insert into shown values (new.id, new.code, new.note, new.price::text); return null; end $$;
     create trigger show after insert or update on t for each row execute function show();";
 
 /// About one request in twenty goes wrong.
@@ -116,6 +116,8 @@ struct Chaos {
     phase: Phase,
     /// Rows that were deleted and must not come back, of all phases.
     gone: BTreeSet<String>,
+    /// Conflicts that were on record at the last rest.
+    recorded: BTreeSet<String>,
     /// When the phase began, by the meta-store's clock, which dates conflicts.
     began: String,
     left_open: u64,
@@ -152,6 +154,7 @@ impl Chaos {
             next: 1_000,
             phase: Phase::default(),
             gone: BTreeSet::new(),
+            recorded: BTreeSet::new(),
             began,
             left_open: 0,
             answers_killed: 0,
@@ -360,6 +363,7 @@ impl Chaos {
         self.world.assert_equal("t", rows.len() as i64);
         let items = self.items(&rows).await;
         self.assert_no_insert_lost_and_no_delete_revived(&rows);
+        self.assert_no_edit_went_with_a_row(&rows).await;
         for (code, row) in &rows {
             self.assert_no_edit_lost(code, row, &items[code]).await;
         }
@@ -447,8 +451,43 @@ impl Chaos {
         assert!(back.is_empty(), "gone at an earlier rest, and back: {back:?}");
     }
 
+    /// What was typed into the list and never arrived is on record where the row was deleted in the table. (An item
+    /// that is gone tells no more what it ever showed.)
+    async fn assert_no_edit_went_with_a_row<V>(&mut self, rows: &BTreeMap<String, V>) {
+        let deleted: Vec<String> = self
+            .phase
+            .deletes
+            .iter()
+            .filter(|(code, side)| {
+                let by_both = self.phase.deletes.contains(&(code.clone(), Side::List));
+                *side == Side::Table && !by_both && !rows.contains_key(code)
+            })
+            .map(|(code, _)| code.clone())
+            .collect();
+        let recorded = self.newly_recorded();
+        for code in deleted {
+            for (column, _) in CELLS {
+                let edit = (code.clone(), column, Side::List);
+                let Some(value) = self.phase.edits.get(&edit).cloned() else {
+                    continue;
+                };
+                if self.table_ever_showed(&code, column, &value).await {
+                    continue;
+                }
+                let id = format!("select min(id)::bigint from shown where code = '{code}'");
+                let key = [self.world.count(&id).await.to_string()];
+                let on_record = recorded.iter().any(|(of, at)| *of == key && at == column);
+                assert!(
+                    on_record,
+                    "{column} of `{code}`: `{value}` went with its row, and is not on record"
+                );
+                self.lost_to_policy += 1;
+            }
+        }
+    }
+
     /// Each side's last edit of a cell is there, was there for the other side to edit, or lost by policy and is on
-    /// record. Of rows that somebody deleted nothing can be said: a value may have gone with them.
+    /// record. Rows that somebody deleted are judged apart.
     async fn assert_no_edit_lost(
         &mut self,
         code: &str,
@@ -489,6 +528,33 @@ impl Chaos {
                 self.lost_to_policy += 1;
             }
         }
+    }
+
+    /// Key and column of every overridden edit that came on record since the last rest.
+    fn newly_recorded(&mut self) -> Vec<(Vec<String>, String)> {
+        let asked = [
+            "conflicts",
+            "list",
+            "t",
+            "--status",
+            "overridden",
+            "--limit",
+            "500",
+            "-o",
+            "json",
+        ];
+        let found = self.world.command(&asked).ok().json();
+        let strings = |value: &Json| value.as_array().expect("a key").iter().filter_map(text).collect();
+        let mut new = Vec::new();
+        for conflict in found.as_array().expect("a list") {
+            if self.recorded.insert(text(&conflict["id"]).expect("an id")) {
+                new.push((
+                    strings(&conflict["key"]),
+                    text(&conflict["column"]).expect("a column"),
+                ));
+            }
+        }
+        new
     }
 
     async fn table_ever_showed(&self, code: &str, column: &str, value: &str) -> bool {
