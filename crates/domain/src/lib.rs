@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod list_rules;
 pub mod mapping;
 pub mod pg_type;
+pub mod ping_pong;
 pub mod policy;
 pub mod preflight;
 pub mod quota;

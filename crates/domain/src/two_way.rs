@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ping_pong::PingPong;
+
 /// Settings of the way from the list to the source; without meaning where a definition only pushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -17,6 +19,8 @@ pub struct TwoWay {
     pub delete_delay: u64,
     /// Fields that lose something on the way to the list may go both ways, where they do not say so themselves.
     pub lossy: bool,
+    /// When a field that both sides keep rewriting is left to a person.
+    pub ping_pong: PingPong,
 }
 
 impl Default for TwoWay {
@@ -26,6 +30,7 @@ impl Default for TwoWay {
             full_visibility: false,
             delete_delay: 300,
             lossy: false,
+            ping_pong: PingPong::default(),
         }
     }
 }

@@ -212,12 +212,17 @@ pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option
         Verdict::Applied(_) | Verdict::Quarantined(_) => attempt.work.dirty,
         Verdict::Removed | Verdict::Released | Verdict::Armed => None,
     };
+    let turns = match verdict {
+        Verdict::Applied(_) => attempt.turns.clone(),
+        _ => Vec::new(),
+    };
     Settlement {
         effect: attempt.effect.id,
         identity: attempt.work.identity(),
         verdict,
         clears_dirty,
         request_id,
+        turns,
     }
 }
 

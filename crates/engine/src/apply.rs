@@ -299,7 +299,10 @@ impl<W: World> Session<'_, W> {
         self.check()?;
         let (admitted, stale) = self.admit(writes, left).await?;
         self.record_overrides(&admitted).await?;
-        let halves: Vec<Work> = admitted.iter().filter_map(rest_of_decision).collect();
+        let halves: Vec<Work> = admitted
+            .iter()
+            .filter_map(|one| self.rest_of_decision(one))
+            .collect();
         let sent = self.send(admitted).await?;
         let open: BTreeSet<Identity> = sent
             .unsettled
@@ -366,18 +369,23 @@ impl<W: World> Session<'_, W> {
     }
 }
 
-/// The work that a write leaves behind where part of its decision waits for a person: it is judged anew, on what the
-/// item then shows.
-fn rest_of_decision(attempt: &Attempt) -> Option<Work> {
-    attempt.parks.then(|| Work {
-        heard: Heard::changed(),
-        dirty: attempt.kept,
-        rounds: attempt.work.rounds.saturating_add(1),
-        ..attempt.work.clone()
-    })
-}
-
 impl<W: World> Session<'_, W> {
+    /// The work that a write leaves behind where part of its decision waits for a person: it is judged anew, on what the
+    /// item then shows.
+    fn rest_of_decision(&self, attempt: &Attempt) -> Option<Work> {
+        if !attempt.parks {
+            return None;
+        }
+        let mut rest = Work {
+            heard: Heard::changed(),
+            dirty: attempt.kept,
+            rounds: attempt.work.rounds.saturating_add(1),
+            ..attempt.work.clone()
+        };
+        self.count_turns(&mut rest, &attempt.turns);
+        Some(rest)
+    }
+
     /// Whom a dirty row stands for: an item that was to become a row and did not is still only an item.
     fn subject_to_keep(&self, work: &Work) -> Subject {
         match (&work.base, work.target.one()) {

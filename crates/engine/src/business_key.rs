@@ -353,6 +353,7 @@ impl<W: World> Session<'_, W> {
             rounds: 0,
             search: None,
             resolutions: Vec::new(),
+            turns: Vec::new(),
         };
         self.stamp(work, &after)
     }

@@ -103,6 +103,7 @@ impl<W: World> Session<'_, W> {
         let mut fields = Fields::new();
         let mut after = agreed.clone();
         let mut overrides = Vec::new();
+        let mut turns = Vec::new();
         for at in send {
             let field = &self.spec.mapping.fields[*at];
             match to_target(field, self.spec.mapping.time_zone, &source.cells[*at]) {
@@ -111,17 +112,16 @@ impl<W: World> Session<'_, W> {
             };
             after.fields[*at] = (source_hash(self.ports.hash_key, &source.cells[*at]), None);
             let shown = work.target.one().and_then(|item| item.value(&field.target));
+            // The row's value goes out although the row did not change: somebody else's is put back, unless it is an
+            // older one of our own that landed late.
+            let restores = after.fields[*at].0 == agreed.fields[*at].0
+                && shown.is_none_or(|shown| self.landed(work.identity(), field, shown).is_none());
             let overrides_an_edit = match decision.fields[*at] {
                 FieldDecision::ConflictToTarget | FieldDecision::ForeignReported => true,
-                // The row's value goes out although the row did not change: somebody else's is put back, unless it is
-                // an older one of our own that landed late.
-                FieldDecision::ToTarget => {
-                    let unchanged = after.fields[*at].0 == agreed.fields[*at].0;
-                    unchanged
-                        && shown.is_none_or(|shown| self.landed(work.identity(), field, shown).is_none())
-                }
+                FieldDecision::ToTarget => restores,
                 _ => false,
             };
+            turns.extend(self.turn_to_list(work, *at, decision.fields[*at], restores));
             // What a row in parts overrides was recorded when it went out whole.
             if let Some(shown) = shown.filter(|_| overrides_an_edit && work.search.is_none()) {
                 overrides.push((*at, shown.clone()));
@@ -148,6 +148,7 @@ impl<W: World> Session<'_, W> {
         match self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after) {
             Intent::Write(mut attempt) => {
                 attempt.overrides = overrides;
+                attempt.turns = turns;
                 if decision.fields.contains(&FieldDecision::ConflictParked) || !work.resolutions.is_empty() {
                     // What waits for a person is still to be parked, or what a person decided to be closed: the dirty
                     // row outlives this write.
@@ -315,6 +316,7 @@ impl<W: World> Session<'_, W> {
             parks: false,
             kept: None,
             overrides: Vec::new(),
+            turns: Vec::new(),
         }))
     }
 

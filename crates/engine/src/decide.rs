@@ -60,7 +60,8 @@ impl<W: World> Session<'_, W> {
             row.base = Base::Live;
             decision = reconcile(&row, &inputs);
         }
-        let decision = self.approved(decision);
+        let mut decision = self.approved(decision);
+        self.hold_fought_over(&work, &inputs, &mut decision);
         self.ports.progress.decided(&decision);
         if let Some(failure) = self.search_on(&mut work, &decision) {
             let cells = work.source.one().map(|row| row.cells.as_slice());

@@ -164,6 +164,7 @@ impl<W: World> Session<'_, W> {
                 rounds: 0,
                 search: None,
                 resolutions: Vec::new(),
+                turns: Vec::new(),
             });
         let mut works: Vec<Work> = works.collect();
         self.look_at_held(&mut works).await?;
@@ -172,7 +173,9 @@ impl<W: World> Session<'_, W> {
 
     /// A row in quarantine may wait for more than its own content: its item is looked at, never presumed.
     pub(crate) async fn look_at_held(&self, works: &mut [Work]) -> PortResult<()> {
-        if !self.pulls() || works.is_empty() {
+        self.learn_turns(works).await?;
+        let fought = works.iter().any(|work| !work.turns.is_empty());
+        if !(self.pulls() || fought) || works.is_empty() {
             return Ok(());
         }
         let ids: Vec<Identity> = works.iter().map(Work::identity).collect();

@@ -66,7 +66,7 @@ impl<W: World> Session<'_, W> {
         self.counters.read += page.rows.len() as u64;
         let mark = page.mark;
         let changed = self.changed_rows(page.rows).await?;
-        let works = changed
+        let mut works: Vec<Work> = changed
             .into_iter()
             .map(|(row, base)| Work {
                 subject: self.subject(row.key.clone()),
@@ -80,8 +80,10 @@ impl<W: World> Session<'_, W> {
                 rounds: 0,
                 search: None,
                 resolutions: Vec::new(),
+                turns: Vec::new(),
             })
             .collect();
+        self.learn_turns(&mut works).await?;
         self.apply(works).await
     }
 

@@ -43,7 +43,7 @@ impl<W: World> Session<'_, W> {
                         landed.extend(attempt.work.next_part());
                     }
                     Some(FoundApplied::Earlier(settlements, work)) => {
-                        settled.extend(settlements);
+                        settled.extend(*settlements);
                         landed.push(*work);
                     }
                     Some(FoundApplied::Other(settlement, work)) => {
@@ -163,6 +163,7 @@ impl<W: World> Session<'_, W> {
             verdict: Verdict::Applied(Box::new(row)),
             clears_dirty: None,
             request_id: None,
+            turns: Vec::new(),
         };
         Some([refused, settled])
     }
@@ -181,7 +182,7 @@ impl<W: World> Session<'_, W> {
             let identity = attempt.work.identity();
             if let Some(earlier) = self.earlier_create(self.armed_of(identity), identity, found) {
                 let base = attempt.work.base.clone();
-                let settled = self.landed_earlier(earlier, base, found, release(attempt))?;
+                let settled = Box::new(self.landed_earlier(earlier, base, found, release(attempt))?);
                 return Some(FoundApplied::Earlier(settled, work));
             }
             return Some(FoundApplied::Other(Box::new(release(attempt)), work));
@@ -255,7 +256,7 @@ impl<W: World> Session<'_, W> {
 
 enum FoundApplied {
     Ours(Box<Settlement>),
-    Earlier([Settlement; 2], Box<Work>),
+    Earlier(Box<[Settlement; 2]>, Box<Work>),
     Other(Box<Settlement>, Box<Work>),
 }
 

@@ -30,6 +30,7 @@ mod decide;
 mod drain;
 mod evidence;
 mod first_copy;
+mod fought_over;
 mod full_scan;
 mod guard;
 mod inspect;

@@ -256,6 +256,7 @@ impl<W: World> Session<'_, W> {
             heard: Heard::changed(),
             search: None,
             resolutions: Vec::new(),
+            turns: Vec::new(),
             rounds: 0,
         }
     }

@@ -24,6 +24,7 @@ use syncbridge_domain::identity::{HashKey, Identity, Key};
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::ping_pong::FieldTurn;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{Fields, ItemId, ItemPage, ItemRead, Lookup, Receipt, RowName, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
@@ -165,6 +166,8 @@ pub struct Settlement {
     pub clears_dirty: Option<u64>,
     /// Graph's `request-id`, for the history.
     pub request_id: Option<String>,
+    /// What the write means for the breaker, where it was applied.
+    pub turns: Vec<FieldTurn>,
 }
 
 /// How a write turned out.

@@ -143,6 +143,7 @@ impl<W: World> Session<'_, W> {
         let mut set = Vec::with_capacity(take.len());
         let mut taken = Vec::with_capacity(take.len());
         let mut overrides = Vec::new();
+        let mut turns = Vec::new();
         for at in take {
             let field = &self.spec.mapping.fields[*at];
             let Some(shown) = item.value(&field.target) else {
@@ -153,6 +154,7 @@ impl<W: World> Session<'_, W> {
                 Err(refused) => return *refused,
             }
             taken.push((*at, target_hash(self.ports.hash_key, shown)));
+            turns.extend(self.turn_to_source(agreed, *at, decision.fields[*at], shown));
             if decision.fields[*at] == FieldDecision::ConflictToSource {
                 overrides.push((*at, shown.clone()));
             }
@@ -166,6 +168,7 @@ impl<W: World> Session<'_, W> {
         Intent::WriteRow(Box::new(RowAttempt {
             taken,
             overrides,
+            turns,
             ..attempt
         }))
     }
@@ -328,6 +331,7 @@ impl<W: World> Session<'_, W> {
             before,
             taken: Vec::new(),
             overrides: Vec::new(),
+            turns: Vec::new(),
         }
     }
 
@@ -420,9 +424,13 @@ impl<W: World> Session<'_, W> {
                 identity: work.identity(),
                 key: work.subject.key.clone(),
                 column: field.column.clone(),
-                reason: match self.pull_would_lose(field, Some(cell)) {
-                    true => ParkReason::WouldLose,
-                    false => ParkReason::Policy,
+                reason: match (
+                    self.is_fought_over(work, field),
+                    self.pull_would_lose(field, Some(cell)),
+                ) {
+                    (true, _) => ParkReason::PingPong,
+                    (false, true) => ParkReason::WouldLose,
+                    (false, false) => ParkReason::Policy,
                 },
                 source: self.source_value(field, cell),
                 target: shown.clone(),
@@ -431,18 +439,34 @@ impl<W: World> Session<'_, W> {
             });
         }
         let columns: Vec<&str> = parked.iter().map(|conflict| conflict.column.as_str()).collect();
-        let failure = Failure::new(
+        let fought = parked.iter().any(|one| one.reason == ParkReason::PingPong);
+        let failure = self.waits_for_a_choice(fought).column(columns.join(", "));
+        let entry = self.quarantine(&work.subject, Some(&source.cells), failure);
+        Some(Intent::ParkConflicts(parked, Box::new(entry)))
+    }
+
+    fn waits_for_a_choice(&self, fought: bool) -> Failure {
+        let name = &self.spec.definition_name;
+        if fought {
+            return Failure::new(
+                Scope::Row,
+                "conflict.ping_pong",
+                "the field came back changed after our writes of it, again and again: a flow in the list or a trigger in \
+                 the source fights us, and neither side is written any more",
+                format!(
+                    "find what rewrites it and stop it; then `syncbridge conflicts list {name}` shows both values, and \
+                     `conflicts resolve` takes one of them"
+                ),
+            );
+        }
+        Failure::new(
             Scope::Row,
             "conflict.parked",
             "row and item were both changed, and a person is to choose",
             format!(
-                "`syncbridge conflicts list {}` shows both values; `conflicts resolve` takes one of them",
-                self.spec.definition_name
+                "`syncbridge conflicts list {name}` shows both values; `conflicts resolve` takes one of them"
             ),
         )
-        .column(columns.join(", "));
-        let entry = self.quarantine(&work.subject, Some(&source.cells), failure);
-        Some(Intent::ParkConflicts(parked, Box::new(entry)))
     }
 
     /// A cell as people are shown it: what the list would hold, or the source's own text where it would hold none.

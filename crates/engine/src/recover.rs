@@ -340,6 +340,7 @@ fn settle(effect: &Effect, verdict: Verdict) -> Settlement {
         verdict,
         clears_dirty: None,
         request_id: None,
+        turns: Vec::new(),
     }
 }
 
@@ -368,6 +369,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             rounds: 0,
             search: None,
             resolutions: Vec::new(),
+            turns: Vec::new(),
         },
         effect: NewEffect {
             id: EffectId::from_uuid(effect.id.uuid()),
@@ -391,5 +393,6 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         parks: false,
         kept: None,
         overrides: Vec::new(),
+        turns: Vec::new(),
     }
 }

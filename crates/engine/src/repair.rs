@@ -296,5 +296,6 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         rounds: 0,
         search: None,
         resolutions: Vec::new(),
+        turns: Vec::new(),
     }
 }

@@ -50,6 +50,7 @@ impl<W: World> Session<'_, W> {
                 verdict,
                 clears_dirty: None,
                 request_id: None,
+                turns: Vec::new(),
             });
         }
         let count = settled.len();

@@ -351,6 +351,7 @@ impl<W: World> Session<'_, W> {
                     // Another change of the row may still have to travel.
                     _ => None,
                 },
+                turns: attempt.turns.clone(),
                 ..settled(attempt, Verdict::Applied(Box::new(after.clone())))
             })
             .collect();
@@ -365,6 +366,8 @@ impl<W: World> Session<'_, W> {
             if attempt.effect.kind == EffectKind::DeleteRow {
                 continue;
             }
+            let mut attempt = attempt;
+            self.count_turns(&mut attempt.work, &attempt.turns);
             let was_an_item = attempt.work.subject.identity != after.identity;
             again.push(Work {
                 subject: Subject {
@@ -448,6 +451,7 @@ fn settled(attempt: &RowAttempt, verdict: Verdict) -> Settlement {
         verdict,
         clears_dirty: None,
         request_id: None,
+        turns: Vec::new(),
     }
 }
 

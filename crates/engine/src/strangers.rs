@@ -222,6 +222,7 @@ impl<W: World> Session<'_, W> {
                     heard: Heard::changed(),
                     search: None,
                     resolutions: Vec::new(),
+                    turns: Vec::new(),
                     rounds: 0,
                 }
             });

@@ -9,6 +9,7 @@ use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ping_pong::{FieldTurn, Turned};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, TaggedWrite};
 use syncbridge_domain::row::{Presence, SourceRow};
@@ -34,6 +35,8 @@ pub(crate) struct Work {
     pub(crate) heard: Heard,
     /// What people decided about conflicts of this row and what was not carried out yet.
     pub(crate) resolutions: Vec<Resolution>,
+    /// Fields of this row that came back to us before.
+    pub(crate) turns: Vec<Turned>,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
     /// Which column its list refuses, while that is looked for or once it is known.
@@ -93,6 +96,8 @@ pub(crate) struct Attempt {
     pub(crate) kept: Option<u64>,
     /// Conflicts to record once the write is applied: index of the field and the list's value.
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
+    /// What the breaker counts of it.
+    pub(crate) turns: Vec<FieldTurn>,
 }
 
 /// A recorded write to the source with the work it came from.
@@ -109,6 +114,8 @@ pub(crate) struct RowAttempt {
     pub(crate) taken: Vec<(usize, syncbridge_domain::agreed::CellHash)>,
     /// Values of the source that lose against the list's: index of the field and what the list shows.
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
+    /// What the breaker counts of it.
+    pub(crate) turns: Vec<FieldTurn>,
 }
 
 /// A write that is recorded before it is made, whichever side it is to.

@@ -29,6 +29,7 @@
 //! | `POST lists/{list}/items/{id}/hide`, `…/show` | gives the item permissions of its own that keep applications out (404, absent from collections), and takes them away |
 //! | `POST lists/{list}/items/{id}/touch` | the item's counter rises although nobody wrote: nothing else of it changes |
 //! | `POST lists/{list}/items/{id}/attach`, `…/detach` | the first file is attached (`Attachments` becomes true), the last one is removed |
+//! | `PUT lists/{list}/flows` | the list's automation: `{"flows": [{"column", "text"}]}`. After each write of an application is answered, each flow writes its text into that column of the item, `{n}` in it being the number of the run; an item that holds the text already is left alone |
 //! | `GET lists/{list}/recycle-bin` | deleted items |
 //! | `POST lists/{list}/recycle-bin/{id}/restore`, `DELETE lists/{list}/recycle-bin/{id}` | the item comes back (same id, same guid, the counter goes on); is gone for good |
 //! | `GET lists/{list}/columns` | every column as Graph would show it, hidden ones included |

@@ -244,8 +244,10 @@ impl Tenant {
         let item = list.items.get(&id).ok_or_else(item_not_found)?;
         let show = self.showing(list, call.context.base)?;
         let location = format!("{}/v1.0/{}/items/{id}", call.context.base, show.list_path(true));
-        let reply = whole_item(&show, item, 201);
-        Ok(reply.with_header("Location", location))
+        let reply = whole_item(&show, item, 201).with_header("Location", location);
+        let list = list.id;
+        self.run_flows(list, id, now);
+        Ok(reply)
     }
 
     pub(crate) fn patch_item(&mut self, call: &Call<'_>) -> Outcome {
@@ -260,13 +262,17 @@ impl Tenant {
         let list = self.list(list)?;
         let item = list.items.get(&id).ok_or_else(item_not_found)?;
         let show = self.showing(list, call.context.base)?;
-        if !to_fields {
-            return Ok(whole_item(&show, item, 200));
-        }
-        let tag = etag(item.guid, item.counter, Spelling::Quoted);
-        let context = show.context(&format!("items('{id}')/fields/$entity"));
-        let text = show.fields_json(item, Wanted::Visible, &tag, false, Some(context));
-        Ok(Reply::written(200, text).with_header("ETag", tag))
+        let reply = if to_fields {
+            let tag = etag(item.guid, item.counter, Spelling::Quoted);
+            let context = show.context(&format!("items('{id}')/fields/$entity"));
+            let text = show.fields_json(item, Wanted::Visible, &tag, false, Some(context));
+            Reply::written(200, text).with_header("ETag", tag)
+        } else {
+            whole_item(&show, item, 200)
+        };
+        let list = list.id;
+        self.run_flows(list, id, now);
+        Ok(reply)
     }
 
     pub(crate) fn delete_item(&mut self, call: &Call<'_>) -> Outcome {

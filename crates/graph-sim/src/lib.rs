@@ -63,6 +63,7 @@ mod exchange;
 mod facet;
 mod fault;
 mod filter;
+mod flow;
 mod guid;
 mod identity;
 mod items;

@@ -72,7 +72,7 @@ impl Tenant {
         request: &Request,
         now: DateTime<Utc>,
     ) -> Done {
-        use Method::{Delete, Get, Patch, Post};
+        use Method::{Delete, Get, Patch, Post, Put};
         let (key, rest) = match path {
             [key, rest @ ..] => (*key, rest),
             [] if method == Post => return self.person_makes_list(request, now),
@@ -91,6 +91,7 @@ impl Tenant {
         };
         match (method, rest) {
             (Patch, []) => self.change_list(&act),
+            (Put, ["flows"]) => self.put_flows(list, &act.body),
             (Delete, []) => {
                 self.recycle_list(list, act.now, act.by);
                 Ok(gone())

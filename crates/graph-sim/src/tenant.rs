@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::exchange::Incoming;
 use crate::fault::{Fault, FaultRule, Faults};
+use crate::flow::Flow;
 use crate::guid::Guid;
 use crate::list::{Actor, List};
 use crate::message::{Answer, Fate, Headers, Request, Response};
@@ -49,6 +50,8 @@ pub struct Tenant {
     pub(crate) tokens: BTreeMap<String, Token>,
     pub(crate) permissions: Permissions,
     pub(crate) faults: Faults,
+    /// What each list's automation does; gone with the process, as the faults are.
+    pub(crate) flows: BTreeMap<Guid, Vec<Flow>>,
     pub(crate) usage: Usage,
     pub(crate) quotas: Quotas,
     pub(crate) ids: Random,
@@ -160,6 +163,7 @@ impl Tenant {
             quotas: Quotas::new(options.quota, options.licenses),
             order: Random::stream(options.seed, "order"),
             ids,
+            flows: BTreeMap::new(),
             keeper: None,
             pending: BTreeMap::new(),
             next_ticket: 1,

@@ -1,12 +1,13 @@
 //! What a definition says about the way from the list to the source: `direction` and `twoWay`.
 
 use serde_json::{Value as Json, json};
+use syncbridge_domain::ping_pong::PingPong;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::two_way::TwoWay;
 
 use crate::node::Body;
 use crate::problem::ProblemCode;
-use crate::reader::{Fields, Reader};
+use crate::reader::{Fields, Reader, Slot};
 use crate::span;
 use crate::words;
 
@@ -20,6 +21,9 @@ pub(crate) const DIRECTION: [(&str, Direction); 3] = [
 const INSERTS: [(&str, bool); 2] = [("accept", true), ("ignore", false)];
 /// Whether a field may go both ways although the list does not show the source's value whole.
 pub(crate) const LOSSY: [(&str, bool); 2] = [("allow", true), ("refuse", false)];
+/// Fewer would stop what a trigger does to each entry of a person.
+const FEWEST_RETURNS: u64 = 2;
+const MOST_RETURNS: u64 = 1_000;
 const VISIBILITY: [(&str, bool); 2] = [("attested", true), ("unknown", false)];
 
 /// Reads `direction` and `twoWay`; the second stands only beside a direction that reaches the source.
@@ -66,15 +70,34 @@ pub(crate) fn read(reader: &mut Reader, keys: &Fields<'_>) -> Option<(Direction,
     if let Some(allowed) = words::optional(reader, &fields, "lossy", &LOSSY) {
         two_way.lossy = allowed;
     }
-    if fields.has("pingPong") {
-        reader.report(
-            fields.key_at("pingPong"),
-            ProblemCode::OpensLater,
-            format!("`{}` is not there yet", fields.path_of("pingPong")),
-            "it comes in issue C; remove it: a field that both sides keep rewriting is not parked today",
-        );
+    if let Some(slot) = fields.get("pingPong") {
+        two_way.ping_pong = read_ping_pong(reader, &slot)?;
     }
     Some((direction, two_way))
+}
+
+fn read_ping_pong(reader: &mut Reader, slot: &Slot<'_>) -> Option<PingPong> {
+    let default = PingPong::default();
+    let fields = reader.fields(slot, &["alternations", "within"])?;
+    let alternations = fields
+        .get("alternations")
+        .map_or(Some(default.alternations), |slot| {
+            let number = reader.whole(&slot, FEWEST_RETURNS..=MOST_RETURNS)?;
+            u32::try_from(number).ok()
+        });
+    let within = fields.get("within").map_or(Some(default.within), |slot| {
+        let span = span::read(reader, &slot)?;
+        if span.is_none() {
+            let message = format!("`{}` is `off`", slot.path());
+            let help = "a whole number with its unit, such as 6h: this guard is never off";
+            return reader.refuse(&slot, message, help);
+        }
+        span
+    });
+    Some(PingPong {
+        alternations: alternations?,
+        within: within?,
+    })
 }
 
 fn says(keys: &Fields<'_>, key: &str, word: &str) -> bool {
@@ -88,10 +111,19 @@ pub(crate) fn to_json(direction: Direction, two_way: TwoWay) -> Option<Json> {
         return None;
     }
     let delay = (two_way.delete_delay > 0).then_some(two_way.delete_delay);
-    Some(json!({
+    let mut written = json!({
         "inserts": words::word(&INSERTS, two_way.inserts),
         "fullVisibility": words::word(&VISIBILITY, two_way.full_visibility),
         "deleteDelay": span::to_json(delay),
         "lossy": words::word(&LOSSY, two_way.lossy),
-    }))
+    });
+    // Documents stored before there was a choice stay as they are.
+    let limit = two_way.ping_pong;
+    if limit != PingPong::default() {
+        written["pingPong"] = json!({
+            "alternations": limit.alternations,
+            "within": span::to_json(Some(limit.within)),
+        });
+    }
+    Some(written)
 }

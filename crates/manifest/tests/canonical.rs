@@ -96,7 +96,7 @@ fn the_way_back_is_filled_in_where_there_is_one_and_comes_back_as_it_was_written
     );
     let all = given(
         "  direction: both\n  conflict: latest_wins\n  twoWay: {inserts: ignore, fullVisibility: \
-         attested, deleteDelay: off, lossy: allow}\n  fields:\n    - \
+         attested, deleteDelay: off, lossy: allow, pingPong: {alternations: 4}}\n  fields:\n    - \
          {column: due, direction: both, lossy: refuse, conflict: manual}\n    - {column: total, direction: push}\n",
     );
     let shown = all.to_json();
@@ -107,6 +107,7 @@ fn the_way_back_is_filled_in_where_there_is_one_and_comes_back_as_it_was_written
             "fullVisibility": "attested",
             "deleteDelay": "off",
             "lossy": "allow",
+            "pingPong": { "alternations": 4, "within": "6h" },
         })
     );
     assert_eq!(

@@ -143,11 +143,13 @@ fn what_is_said_of_the_way_back_is_held_to_the_direction_and_to_its_bounds() {
         ],
     );
     says(
-        &with("  direction: both\n  twoWay: {pingPong: {alternations: 4}, lossy: allo}\n"),
+        &with("  direction: both\n  twoWay: {pingPong: {alternations: 1, within: off}, lossy: allo}\n"),
         &[
-            "sync.yaml:10:12: `spec.twoWay.pingPong` is not there yet → it comes in issue C; remove it: a field that both \
-             sides keep rewriting is not parked today [manifest.opens_later]",
-            "sync.yaml:10:48: `spec.twoWay.lossy` is `allo` → did you mean `allow`? Allowed: allow, refuse \
+            "sync.yaml:10:37: `spec.twoWay.pingPong.alternations` is 1 → a whole number from 2 to 1000 \
+             [manifest.invalid_value]",
+            "sync.yaml:10:48: `spec.twoWay.pingPong.within` is `off` → a whole number with its unit, such as 6h: this \
+             guard is never off [manifest.invalid_value]",
+            "sync.yaml:10:61: `spec.twoWay.lossy` is `allo` → did you mean `allow`? Allowed: allow, refuse \
              [manifest.invalid_value]",
         ],
     );

@@ -381,6 +381,7 @@ pub async fn delete(connection: &mut PgConnection, id: DefinitionId, ledger: Led
         "DELETE FROM dirty WHERE definition_id = $1",
         "DELETE FROM quarantine WHERE definition_id = $1",
         "DELETE FROM conflicts WHERE definition_id = $1",
+        "DELETE FROM field_turns WHERE definition_id = $1",
         "DELETE FROM definitions WHERE definition_id = $1",
     ] {
         sqlx::query(statement)

@@ -336,6 +336,7 @@ pub(crate) fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Opt
         verdict,
         clears_dirty,
         request_id: Some("req-1".into()),
+        turns: Vec::new(),
     }
 }
 

@@ -12,6 +12,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::ping_pong::Turned;
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
 use syncbridge_engine::ports::pull_memory::PullMemory;
@@ -38,6 +39,7 @@ fn settlement(settled: &Settlement) -> store::Settlement {
         },
         clears_dirty: settled.clears_dirty,
         request_id: settled.request_id.clone(),
+        turns: settled.turns.clone(),
     }
 }
 
@@ -224,6 +226,10 @@ impl PullMemory for LedgerPort {
 
     async fn park_conflicts(&self, fence: Fence, run: RunId, conflicts: &[ParkedConflict]) -> PortResult<()> {
         Ok(self.memory.park_conflicts(fence, run, conflicts).await?)
+    }
+
+    async fn turns(&self, ids: &[Identity]) -> PortResult<Vec<Vec<Turned>>> {
+        Ok(self.memory.turns(ids).await?)
     }
 
     async fn resolutions(&self, ids: &[Identity]) -> PortResult<Vec<Vec<Resolution>>> {

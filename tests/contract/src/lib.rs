@@ -231,6 +231,8 @@ macro_rules! pull_memory_contract {
                 a_closed_conflict_may_come_back,
                 a_decision_makes_its_row_dirty_and_due,
                 conflicts_are_a_definitions_own_and_need_its_lease,
+                what_comes_back_is_counted_until_a_person_decided,
+                returns_of_long_ago_are_not_counted_together,
             }
         }
     };

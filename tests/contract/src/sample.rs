@@ -235,6 +235,7 @@ pub fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Option<u64
         verdict,
         clears_dirty,
         request_id: Some("a-request".into()),
+        turns: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ mod lifecycle;
 mod lost_answers;
 mod owners;
 mod people;
+mod ping_pong;
 mod plain_reader;
 mod preflight;
 mod quarantine;

@@ -9,6 +9,7 @@ use syncbridge_domain::effect::{Fence, Witness};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::RunId;
 use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ping_pong::Turned;
 use syncbridge_domain::receipt::ItemId;
 
 use super::PortResult;
@@ -48,7 +49,11 @@ pub trait PullMemory: Send + Sync {
     ) -> impl Future<Output = PortResult<()>> + Send;
     /// What people decided about conflicts of these identities and what was not carried out yet, in the order asked.
     fn resolutions(&self, ids: &[Identity]) -> impl Future<Output = PortResult<Vec<Vec<Resolution>>>> + Send;
-    /// Closes parked conflicts of these fields: carried out, or gone because both sides agree again.
+    /// What is known of the writes to fields of these identities, in the order asked. They are counted where writes are
+    /// settled.
+    fn turns(&self, ids: &[Identity]) -> impl Future<Output = PortResult<Vec<Vec<Turned>>>> + Send;
+    /// Closes parked conflicts of these fields: carried out, or gone because both sides agree again. What was counted
+    /// against the fields is forgotten.
     fn close_conflicts(
         &self,
         fence: Fence,

@@ -203,3 +203,46 @@ fn lookup_and_person_columns_say_what_they_can_point_to() {
     let shown = sim.read(&format!("{list}/items?$expand=fields($select=To,Who)"));
     assert_eq!(shown["value"][0]["fields"]["Who"], "Person 7");
 }
+
+#[test]
+fn a_flow_rewrites_what_an_application_wrote_after_it_was_answered_and_leaves_people_alone() {
+    let mut sim = Sim::new();
+    let list = sim.list("L", json!([{ "name": "Note", "text": {} }]));
+    sim.act(
+        "PUT",
+        "lists/L/flows",
+        json!({ "flows": [{ "column": "Note", "text": "flow {n}" }] }),
+    );
+    let made = sim.item(&list, json!({ "Note": "ours" }));
+    assert_eq!(
+        made["fields"]["Note"], "ours",
+        "the answer shows what was written"
+    );
+    let stored = |sim: &mut Sim| sim.act("GET", "lists/L/items/1", Value::Null)["fields"]["Note"].clone();
+    assert_eq!(stored(&mut sim), "flow 1");
+    let path = format!("{list}/items/1/fields");
+    sim.call("PATCH", &path, json!({ "Note": "ours again" }));
+    assert_eq!(stored(&mut sim), "flow 2");
+    sim.act(
+        "POST",
+        "lists/L/items/1",
+        json!({ "fields": { "Note": "a person's" } }),
+    );
+    assert_eq!(stored(&mut sim), "a person's");
+    // One that always writes the same is content with it.
+    sim.act(
+        "PUT",
+        "lists/L/flows",
+        json!({ "flows": [{ "column": "Note", "text": "same" }] }),
+    );
+    let before = sim.act("GET", "lists/L/items/1", Value::Null)["counter"].clone();
+    sim.call("PATCH", &path, json!({ "Note": "same" }));
+    let after = sim.act("GET", "lists/L/items/1", Value::Null)["counter"].clone();
+    assert_eq!(after.as_u64(), before.as_u64().map(|counter| counter + 1));
+    let refused = sim.control(
+        "PUT",
+        "lists/L/flows",
+        json!({ "flows": [{ "column": "None", "text": "x" }] }),
+    );
+    assert_eq!(refused.status, 400);
+}

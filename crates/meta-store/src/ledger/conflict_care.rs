@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::number::from_bigint;
 use crate::runs::PAGE;
 
-/// Code under which the rows of parked conflicts wait in quarantine.
-const PARKED: &str = "conflict.parked";
+/// Codes under which the rows of parked conflicts wait in quarantine.
+const PARKED: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
 
 /// Where a conflict stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -348,7 +348,7 @@ pub async fn resolve_conflicts(
          ), due AS (
              UPDATE quarantine q SET retry_at = clock_timestamp(), attempts = 1,
                     ignored_at = NULL, ignored_by = NULL, ignored_reason = NULL
-             FROM touched t WHERE q.definition_id = $1 AND q.identity = t.identity AND q.code = $9
+             FROM touched t WHERE q.definition_id = $1 AND q.identity = t.identity AND q.code = ANY($9)
          ), marked AS (
              INSERT INTO dirty AS d (definition_id, workspace_id, identity, key, mark_generation, mark_lsn,
                                      suspected_delete, target_hint, hinted_at, sequence)

@@ -218,7 +218,7 @@ impl DefinitionStore {
     }
 
     /// Closes parked conflicts of these fields: carried out, or gone because both sides agree again. Values and
-    /// decision stay, as a record.
+    /// decision stay, as a record; what was counted against the fields is forgotten.
     ///
     /// # Errors
     /// [`Error::LeaseLost`].
@@ -245,6 +245,7 @@ impl DefinitionStore {
                 )
                 .execute(&mut *tx)
                 .await?;
+                self.forget_turns(&mut tx, batch).await?;
             }
             Ok(tx.commit().await?)
         })

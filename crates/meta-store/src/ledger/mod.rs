@@ -40,6 +40,7 @@ mod reads;
 mod saved_plans;
 mod settle;
 mod sweeps;
+mod turns;
 mod unsettled;
 mod values;
 mod verifications;

@@ -9,6 +9,7 @@ use syncbridge_domain::effect::Fence;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::ping_pong::FieldTurn;
 use uuid::Uuid;
 
 use super::admit::first_missing;
@@ -29,6 +30,8 @@ pub struct Settlement {
     pub clears_dirty: Option<u64>,
     /// Graph's `request-id`, for the history.
     pub request_id: Option<String>,
+    /// What the write means for the breaker; only read for applied writes.
+    pub turns: Vec<FieldTurn>,
 }
 
 /// How a write turned out.
@@ -81,6 +84,7 @@ impl DefinitionStore {
                 .collect();
             self.remove_dirty(&mut tx, &cleared).await?;
             self.inherit(&mut tx, &newborn).await?;
+            self.count_turns(&mut tx, &slice.turns()).await?;
             self.leave_quarantine(&mut tx, rows.iter().map(|row| &row.identity))
                 .await?;
             let entries: Vec<(&NewQuarantine, Option<u64>)> = slice
@@ -237,6 +241,13 @@ impl<'a> Slice<'a> {
         let released = self.released.iter().map(|s| closing(s, "released", None, run));
         let removed = self.removed.iter().map(|s| closing(s, "applied", None, run));
         quarantined.chain(released).chain(removed).collect()
+    }
+
+    fn turns(&self) -> Vec<(Identity, &'a FieldTurn)> {
+        let applied = self.applied.iter();
+        applied
+            .flat_map(|(settlement, row)| settlement.turns.iter().map(|turn| (row.identity, turn)))
+            .collect()
     }
 
     /// Rows whose writes were recorded before it was known whose they would be.

@@ -65,6 +65,7 @@ impl DefinitionStore {
             .bind(RECYCLE_BIN_DAYS)
             .execute(&mut *tx)
             .await?;
+            self.forget_old_turns(&mut tx).await?;
             Ok(tx.commit().await?)
         })
         .await

@@ -1,15 +1,17 @@
 //! Fields that both sides changed.
 
 use std::num::NonZeroU64;
+use std::time::Duration;
 
 use serde_json::json;
 use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Resolution, Side};
 use syncbridge_domain::dirty::TargetHint;
-use syncbridge_domain::effect::Subject;
-use syncbridge_engine::ports::Ledger as _;
+use syncbridge_domain::effect::{EffectKind, NewEffect, Subject};
+use syncbridge_domain::ping_pong::{FieldTurn, Turned};
 use syncbridge_engine::ports::pull_memory::PullMemory;
+use syncbridge_engine::ports::{Ledger, Settlement};
 
-use crate::sample::{LIST, code, refused_with, subject, worker};
+use crate::sample::{LIST, Worker, applied, code, refused_with, row, settlement, subject, worker, write_to};
 use crate::world::ConflictWorld;
 
 fn parked(subject: &Subject, column: &str, hashes: (u64, u64)) -> ParkedConflict {
@@ -180,4 +182,79 @@ pub async fn conflicts_are_a_definitions_own_and_need_its_lease<W: ConflictWorld
         "lease.lost"
     );
     assert_eq!(us.memory.resolutions(&[who.identity]).await.unwrap()[0].len(), 1);
+}
+
+/// Settles an applied write to a row with this turn of its note.
+async fn turn<M: Ledger + PullMemory>(us: &Worker<M>, who: &Subject, to: Side, restores: bool) {
+    let now = row(who, 1);
+    let effect = NewEffect {
+        expected_row_version: us.row(who.identity).await.map(|row| row.row_version),
+        ..write_to(&now, EffectKind::PatchItem)
+    };
+    us.admit(&effect).await;
+    let turn = FieldTurn {
+        column: "note".into(),
+        to,
+        restores,
+        within: Duration::from_hours(1),
+    };
+    let settled = Settlement {
+        turns: vec![turn],
+        ..settlement(&effect, applied(&now), None)
+    };
+    us.memory.settle(us.fence, us.run, &[settled]).await.unwrap();
+}
+
+pub async fn what_comes_back_is_counted_until_a_person_decided<W: ConflictWorld<Memory: PullMemory>>() {
+    let world = W::open().await;
+    let us = worker(&world, LIST).await;
+    let who = subject("a");
+    us.write(&row(&who, 1)).await;
+    let turned = |to, returns| {
+        let column = "note".into();
+        vec![vec![Turned { column, to, returns }], Vec::new()]
+    };
+    let ids = [who.identity, subject("nobody").identity];
+    assert_eq!(us.memory.turns(&ids).await.unwrap(), vec![Vec::new(), Vec::new()]);
+    let steps = [
+        (Side::Source, false, 0),
+        (Side::Target, false, 0),
+        (Side::Source, false, 1),
+        (Side::Source, false, 1),
+        (Side::Target, true, 2),
+        (Side::Source, false, 3),
+    ];
+    for (to, restores, returns) in steps {
+        turn(&us, &who, to, restores).await;
+        let known = us.memory.turns(&ids).await.unwrap();
+        assert_eq!(known, turned(to, returns), "{to:?} {restores}");
+    }
+    us.memory
+        .park_conflicts(us.fence, us.run, &[parked(&who, "note", (1, 2))])
+        .await
+        .unwrap();
+    world.decide(us.id, who.identity, "note", Side::Target).await;
+    let known = us.memory.turns(&ids).await.unwrap();
+    assert_eq!(known, turned(Side::Source, 3), "decided is not carried out");
+    us.memory
+        .close_conflicts(us.fence, &[(who.identity, "note".into())])
+        .await
+        .unwrap();
+    assert_eq!(us.memory.turns(&ids).await.unwrap(), vec![Vec::new(), Vec::new()]);
+}
+
+pub async fn returns_of_long_ago_are_not_counted_together<W: ConflictWorld<Memory: PullMemory>>() {
+    let world = W::open().await;
+    let mut us = worker(&world, LIST).await;
+    let who = subject("a");
+    us.write(&row(&who, 1)).await;
+    for (minutes, returns) in [(0, 1), (40, 2), (40, 1), (40, 2)] {
+        us.later(&world, Duration::from_mins(minutes)).await;
+        turn(&us, &who, Side::Target, true).await;
+        let known = us.memory.turns(&[who.identity]).await.unwrap();
+        assert_eq!(
+            known[0][0].returns, returns,
+            "the window begins with the first of them"
+        );
+    }
 }

@@ -22,13 +22,14 @@ use syncbridge_worker::{LedgerPort, ledger_port};
 const PERSON: &str = "a person";
 
 /// Where moments are kept that the memory compares with its clock.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "writer_leases",
     "ledger",
     "effects",
     "dirty",
     "quarantine",
     "conflicts",
+    "field_turns",
     "sweeps",
     "ledger_history",
 ];

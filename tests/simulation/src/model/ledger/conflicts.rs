@@ -6,14 +6,55 @@ use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::feed::{Lsn, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::DefinitionId;
+use syncbridge_domain::ping_pong::{FieldTurn, Turned};
 
 use super::denied::Denied;
-use super::tables::{Parked, StoredDirty, Tables};
+use super::effects::later;
+use super::tables::{Parked, StoredDirty, StoredTurns, Tables};
 
 /// Refused because a conflict of the row waits for a decision.
-const CONFLICT_PARKED: &str = "conflict.parked";
+const CONFLICT_PARKED: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
 
 impl Tables {
+    /// Counts a write that was applied.
+    pub(super) fn count_turn(
+        &mut self,
+        definition: DefinitionId,
+        identity: Identity,
+        turn: &FieldTurn,
+        now: DateTime<Utc>,
+    ) -> Result<(), Denied> {
+        let known = &mut self.definition_mut(definition)?.turns;
+        let field = (identity, turn.column.clone());
+        let last = known.get(&field);
+        let returned = Turned::is_return(last.map(|last| last.to), turn);
+        let fresh = |last: &&StoredTurns| last.returns > 0 && later(last.since, turn.within) >= now;
+        let (before, since) = last
+            .filter(fresh)
+            .map_or((0, now), |last| (last.returns, last.since));
+        let counted = StoredTurns {
+            to: turn.to,
+            returns: before + u32::from(returned),
+            since,
+        };
+        known.insert(field, counted);
+        Ok(())
+    }
+
+    /// What is known of the writes to the fields of a row.
+    pub(super) fn turns(&self, definition: DefinitionId, identity: Identity) -> Result<Vec<Turned>, Denied> {
+        let known = &self.definition(definition)?.turns;
+        let of_row = known.range((identity, String::new())..);
+        let of_row = of_row.take_while(|((whose, _), _)| *whose == identity);
+        Ok(of_row
+            .map(|((_, column), turns)| Turned {
+                column: column.clone(),
+                to: turns.to,
+                returns: turns.returns,
+            })
+            .collect())
+    }
+
     /// One that is parked with the same two hashes stays as it is, a decision included; one with others is
     /// replaced.
     pub(super) fn park(
@@ -88,7 +129,9 @@ impl Tables {
                 None,
             ),
         };
-        if let Some(entry) = entry.filter(|entry| entry.entry.failure.code == CONFLICT_PARKED) {
+        if let Some(entry) =
+            entry.filter(|entry| CONFLICT_PARKED.contains(&entry.entry.failure.code.as_str()))
+        {
             entry.retry_at = Some(now);
             entry.attempts = 1;
             entry.ignored = None;

@@ -14,6 +14,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
+use syncbridge_domain::ping_pong::Turned;
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::verification::{SeenItem, VerificationFrom, VerificationStart, VerificationStep};
 use syncbridge_engine::ports::pull_memory::PullMemory;
@@ -451,13 +452,23 @@ impl PullMemory for ModelLedger {
         .await
     }
 
+    async fn turns(&self, ids: &[Identity]) -> PortResult<Vec<Vec<Turned>>> {
+        self.read("turns", |tables, _| {
+            ids.iter()
+                .map(|identity| tables.turns(self.definition, *identity))
+                .collect()
+        })
+        .await
+    }
+
     async fn close_conflicts(&self, fence: Fence, fields: &[(Identity, String)]) -> PortResult<()> {
         if fields.is_empty() {
             return Ok(());
         }
         self.write("close_conflicts", fence, |tables, _| {
-            let parked = &mut tables.definition_mut(self.definition)?.parked;
-            parked.retain(|field, _| !fields.contains(field));
+            let definition = tables.definition_mut(self.definition)?;
+            definition.parked.retain(|field, _| !fields.contains(field));
+            definition.turns.retain(|field, _| !fields.contains(field));
             Ok(())
         })
         .await

@@ -56,6 +56,9 @@ impl Tables {
         self.write_rows(fence.definition, &rows, now)?;
         for applied in &applied {
             self.take_over(fence, applied, now)?;
+            for turn in &applied.settlement.turns {
+                self.count_turn(fence.definition, applied.row.identity, turn, now)?;
+            }
         }
         let quarantined = ordered.iter().filter_map(|settlement| match &settlement.verdict {
             Verdict::Quarantined(entry) => Some((entry.as_ref(), settlement.clears_dirty)),

@@ -50,6 +50,8 @@ pub(super) struct Definition {
     pub(super) overridden: Vec<OverriddenEdit>,
     /// Conflicts that wait, or whose decision was not carried out yet: one a field.
     pub(super) parked: BTreeMap<(Identity, String), Parked>,
+    /// Fields that came back after our own writes.
+    pub(super) turns: BTreeMap<(Identity, String), StoredTurns>,
     /// Oldest first.
     pub(super) verifications: Vec<StoredVerification>,
 }
@@ -70,9 +72,18 @@ impl Definition {
             swept: None,
             overridden: Vec::new(),
             parked: BTreeMap::new(),
+            turns: BTreeMap::new(),
             verifications: Vec::new(),
         }
     }
+}
+
+/// Writes to one field, as far as it came back.
+#[derive(Clone, Debug)]
+pub(super) struct StoredTurns {
+    pub(super) to: Side,
+    pub(super) returns: u32,
+    pub(super) since: DateTime<Utc>,
 }
 
 #[derive(Clone, Debug)]
