@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::history::Cause;
 use crate::identity::{Identity, Key};
 use crate::ids::{DefinitionId, EffectId, RunId};
 use crate::receipt::{Fields, ItemId, RowName};
@@ -127,6 +128,11 @@ pub struct NewEffect {
     pub expected_row_version: Option<u64>,
     /// What is sent; sealed before it is stored.
     pub sent: Fields,
+    /// What the side that is written showed there before, as far as it was seen: kept, sealed, where the definition
+    /// keeps values, and empty elsewhere. Named as in `sent`.
+    pub before: Fields,
+    /// Why it is made.
+    pub cause: Cause,
     /// Agreed hashes and digest as they will be once this write is applied: source side of the state that is sent.
     pub after: AfterState,
 }

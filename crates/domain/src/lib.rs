@@ -20,6 +20,7 @@ pub mod facet;
 pub mod failure;
 pub mod feed;
 pub mod freeze;
+pub mod history;
 pub mod identity;
 pub mod ids;
 pub mod item_subject;

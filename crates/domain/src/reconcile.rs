@@ -12,7 +12,7 @@
 //!   that rests on it carries a precondition; a deletion needs proof.
 //! * *Per field, not per row*: two people editing different cells is no conflict.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::agreed::CellHash;
 use crate::conflict::Side;
@@ -136,7 +136,7 @@ pub struct RowInput {
 }
 
 /// What to do about one field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FieldDecision {
     /// Nothing changed, or the change is not to travel.
@@ -170,7 +170,7 @@ pub enum FieldDecision {
 }
 
 /// What to do about the row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RowDecision {
     /// Nothing to do, nothing to record.
@@ -390,6 +390,18 @@ fn edited(fields: &[FieldInput], side: Side) -> Edited {
         }
     }
     found
+}
+
+/// Whether a row that one side deleted was edited on the other, so that a policy, or a person, has to say which counts.
+#[must_use]
+pub fn deletion_met_an_edit(row: &RowInput, fields: &[FieldInput]) -> bool {
+    use Existence::{One, ProvenGone, Unseen};
+    let met = |side| edited(fields, side) == Edited::Yes;
+    match (row.base, row.source, row.target) {
+        (Base::Live, ProvenGone, One | Unseen) => row.pushes && row.pulls() && met(Side::Target),
+        (Base::Live, One | Unseen, ProvenGone) => row.pushes && row.pulls() && met(Side::Source),
+        _ => false,
+    }
 }
 
 fn source_deleted(row: &RowInput, fields: &[FieldInput]) -> RowDecision {

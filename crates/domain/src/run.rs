@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::feed::FeedKind;
+use crate::history::HistoryRule;
 use crate::identity::Key;
 use crate::ids::{DefinitionId, RunId, WorkspaceId};
 use crate::list_rules::ListRules;
@@ -278,6 +279,9 @@ pub struct RunSpec {
     /// these stand here, because the definition's document names them anyway.
     #[serde(default)]
     pub sentinels: Vec<Key>,
+    /// What is kept of its history.
+    #[serde(default)]
+    pub history: HistoryRule,
     /// Sizes.
     pub limits: Limits,
     /// Priority of spending.

@@ -18,11 +18,13 @@ use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Cursor, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{Identity, Key, SyncKey};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::STATE_COLUMN;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::Item;
+use syncbridge_domain::reconcile::RowDecision;
 use syncbridge_domain::row::{Cell, SourceRow};
 
 use crate::note::{FieldNote, ItemNote, RowNote};
@@ -234,7 +236,9 @@ impl<W: World> Session<'_, W> {
             agreed.extend(self.anchored(*identity, row, item, base, mark).await?);
         }
         let sequences = vec![None; agreed.len()];
-        let taken = self.ports.ledger.adopt(self.fence(), &agreed, &sequences).await?;
+        let causes = vec![Cause::of(RowDecision::Adopt); agreed.len()];
+        let ledger = self.ports.ledger;
+        let taken = ledger.adopt(self.fence(), &agreed, &sequences, &causes).await?;
         self.counters.adopted += taken.into_iter().filter(|taken| *taken).count() as u64;
         Ok(())
     }

@@ -9,6 +9,7 @@ use syncbridge_domain::conflict::ParkedConflict;
 use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
 use syncbridge_domain::effect::{Admission, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
@@ -23,11 +24,14 @@ use crate::work::{Attempt, Heard, Intended, Intent, Recorded, RowAttempt, Work};
 /// How often a row is decided anew in one run before it is left for the next.
 const MAX_ROUNDS: u8 = 8;
 
+/// Agreement to be recorded without a write, and why.
+type Record = (Work, LedgerRow, Recorded, Cause);
+
 /// The intents of one round, sorted by what is to be done.
 #[derive(Default)]
 struct Round {
     done: Vec<Work>,
-    records: Vec<(Work, LedgerRow, Recorded)>,
+    records: Vec<Record>,
     writes: Vec<Attempt>,
     row_writes: Vec<RowAttempt>,
     looks: Vec<Work>,
@@ -76,7 +80,7 @@ impl<W: World> Session<'_, W> {
             let (work, intent) = self.decide(work).await?;
             match intent {
                 Intent::Done => round.done.push(work),
-                Intent::Record(row, kind) => round.records.push((work, *row, kind)),
+                Intent::Record(row, kind, cause) => round.records.push((work, *row, kind, cause)),
                 Intent::Write(attempt) => round.writes.push(*attempt),
                 Intent::WriteRow(attempt) => round.row_writes.push(*attempt),
                 Intent::Look => round.looks.push(work),
@@ -146,14 +150,14 @@ impl<W: World> Session<'_, W> {
         self.ports.ledger.clear_dirty(self.fence(), &clear).await
     }
 
-    async fn finish_records(&mut self, records: Vec<(Work, LedgerRow, Recorded)>) -> PortResult<Vec<Work>> {
+    async fn finish_records(&mut self, records: Vec<Record>) -> PortResult<Vec<Work>> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
         // An adopted item is judged field by field next, so its dirty row must outlive the adoption.
         let sequences: Vec<Option<u64>> = records
             .iter()
-            .map(|(work, _, kind)| {
+            .map(|(work, _, kind, _)| {
                 if *kind == Recorded::Adopted {
                     None
                 } else {
@@ -163,15 +167,17 @@ impl<W: World> Session<'_, W> {
             .collect();
         let settled: Vec<Work> = records
             .iter()
-            .filter(|(work, _, kind)| *kind != Recorded::Adopted && !work.resolutions.is_empty())
+            .filter(|(work, _, kind, _)| *kind != Recorded::Adopted && !work.resolutions.is_empty())
             .map(|(work, ..)| work.clone())
             .collect();
-        let rows: Vec<LedgerRow> = records.iter().map(|(_, row, _)| row.clone()).collect();
-        let taken = self.ports.ledger.adopt(self.fence(), &rows, &sequences).await?;
+        let rows: Vec<LedgerRow> = records.iter().map(|(_, row, ..)| row.clone()).collect();
+        let causes: Vec<Cause> = records.iter().map(|(.., cause)| cause.clone()).collect();
+        let ledger = self.ports.ledger;
+        let taken = ledger.adopt(self.fence(), &rows, &sequences, &causes).await?;
         self.close_decided(&settled).await?;
         let mut again = Vec::new();
         let mut stale = Vec::new();
-        for ((mut work, row, kind), taken) in records.into_iter().zip(taken) {
+        for ((mut work, row, kind, _), taken) in records.into_iter().zip(taken) {
             work.rounds = work.rounds.saturating_add(1);
             if !taken {
                 stale.push(work);

@@ -16,12 +16,14 @@ use syncbridge_domain::convert::to_target;
 use syncbridge_domain::dirty::NewQuarantine;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Cursor, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{Identity, Key, KeyColumn, encode_key};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::list_rules::ItemIdentity;
 use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId};
+use syncbridge_domain::reconcile::RowDecision;
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::version::Version;
 use uuid::Uuid;
@@ -290,10 +292,10 @@ impl<W: World> Session<'_, W> {
         }
         let ledger_rows: Vec<LedgerRow> = adopted.iter().map(|(row, _)| row.clone()).collect();
         let sequences = vec![None; ledger_rows.len()];
-        let taken = self
-            .ports
-            .ledger
-            .adopt(self.fence(), &ledger_rows, &sequences)
+        let causes = vec![Cause::of(RowDecision::Adopt); ledger_rows.len()];
+        let ledger = self.ports.ledger;
+        let taken = ledger
+            .adopt(self.fence(), &ledger_rows, &sequences, &causes)
             .await?;
         let mut attempts = Vec::new();
         for (((ledger_row, row), equal), taken) in adopted.into_iter().zip(equal).zip(taken) {

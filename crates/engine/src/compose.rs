@@ -5,6 +5,7 @@ use syncbridge_domain::agreed::{Agreed, RowDigest, source_hash, target_hash};
 use syncbridge_domain::convert::{Unconvertible, row_to_target, to_target};
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::history::{Beside, Cause};
 use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::list_rules::ItemIdentity;
@@ -14,7 +15,7 @@ use syncbridge_domain::mapping::{
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, TaggedWrite, Write};
-use syncbridge_domain::reconcile::{Decision, FieldDecision};
+use syncbridge_domain::reconcile::{Decision, FieldDecision, RowDecision};
 use syncbridge_domain::row::Cell;
 
 use crate::agreement::Witness;
@@ -191,7 +192,13 @@ impl<W: World> Session<'_, W> {
             Some(link),
             after.clone(),
         ) {
-            Intent::Write(attempt) => Some(*attempt),
+            Intent::Write(mut attempt) => {
+                attempt.effect.cause = Cause {
+                    beside: Some(Beside::SyncKey),
+                    ..Cause::of(RowDecision::Fields)
+                };
+                Some(*attempt)
+            }
             _ => None,
         }
     }
@@ -294,7 +301,9 @@ impl<W: World> Session<'_, W> {
                 .as_ref()
                 .map(|row| row.row_version)
                 .filter(|version| *version > 0),
+            before: self.shown_before(work, kind, &sent),
             sent,
+            cause: Cause::of(RowDecision::Nothing),
             after: AfterState {
                 agreed: after.to_bytes(),
                 layout: self.layout,
@@ -318,6 +327,19 @@ impl<W: World> Session<'_, W> {
             overrides: Vec::new(),
             turns: Vec::new(),
         }))
+    }
+
+    /// What an item shows where a write goes, for a history that keeps values.
+    fn shown_before(&self, work: &Work, kind: EffectKind, sent: &Fields) -> Fields {
+        let Some(item) = work.target.one().filter(|_| self.spec.history.values) else {
+            return Fields::new();
+        };
+        let goes = |target: &String| kind == EffectKind::DeleteItem || sent.contains_key(target);
+        let targets = self.spec.mapping.fields.iter().map(|field| &field.target);
+        targets
+            .filter(|target| goes(target))
+            .filter_map(|target| Some((target.clone(), item.value(target)?.clone())))
+            .collect()
     }
 
     pub(crate) fn unconvertible(&self, work: &Work, (at, refusal): &(usize, Unconvertible)) -> Intent {

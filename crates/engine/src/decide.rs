@@ -8,6 +8,7 @@ use syncbridge_domain::convert::to_target;
 use syncbridge_domain::effect::Effect;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Mark;
+use syncbridge_domain::history::{Beside, Cause};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::FieldMapping;
@@ -20,6 +21,7 @@ use syncbridge_domain::row::{Cell, Presence};
 use syncbridge_domain::run::Retire;
 
 use crate::adoption::is_archived;
+use crate::cause::explain;
 use crate::compose::returns;
 use crate::evidence::same_value;
 use crate::ports::{PortResult, Progress};
@@ -60,6 +62,7 @@ impl<W: World> Session<'_, W> {
             row.base = Base::Live;
             decision = reconcile(&row, &inputs);
         }
+        let judged = decision.fields.clone();
         let mut decision = self.approved(decision);
         self.hold_fought_over(&work, &inputs, &mut decision);
         self.ports.progress.decided(&decision);
@@ -68,7 +71,8 @@ impl<W: World> Session<'_, W> {
             let entry = self.quarantine(&work.subject, cells, failure);
             return Ok((work, Intent::Quarantine(Box::new(entry))));
         }
-        let intent = self.intent(&work, &agreed, &decision)?;
+        let mut intent = self.intent(&work, &agreed, &decision)?;
+        explain(&mut intent, || self.cause(&row, &inputs, &judged, &decision));
         Ok((work, intent))
     }
 
@@ -287,8 +291,8 @@ impl<W: World> Session<'_, W> {
             RowDecision::CreateItem => Ok(self.create_or_wait(work)),
             RowDecision::DeleteItem => Ok(self.delete(work, agreed)),
             RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
-            RowDecision::LeaveItem => Ok(leave(work)),
-            RowDecision::Bury => Ok(bury(work)),
+            RowDecision::LeaveItem => Ok(self.end(work, LedgerState::Kept, Recorded::Left)),
+            RowDecision::Bury => Ok(self.end(work, LedgerState::Tombstone, Recorded::Buried)),
             RowDecision::SuspectTarget if work.target == Presence::None => Ok(self.suspected(work)),
             RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
             RowDecision::NeedsSource => Ok(Intent::ReadSource),
@@ -426,13 +430,21 @@ impl<W: World> Session<'_, W> {
         if work.target == Presence::Unseen && send.iter().any(unlearnt) {
             return Ok(Intent::Look);
         }
+        let mut fences = false;
         match work.part() {
             Some(part) => send.retain(|at| part.contains(at)),
-            None if send.is_empty() => send = self.fencing_fields(work, base),
+            None if send.is_empty() => {
+                send = self.fencing_fields(work, base);
+                fences = !send.is_empty();
+            }
             None => {}
         }
         if !send.is_empty() || returns(work) || self.lacks_sync_key(work) {
-            return Ok(self.patch(work, agreed, decision, &send));
+            let mut patch = self.patch(work, agreed, decision, &send);
+            if let Intent::Write(attempt) = &mut patch {
+                attempt.effect.cause.beside = fences.then_some(Beside::Fence);
+            }
+            return Ok(patch);
         }
         if decision.fields.contains(&FieldDecision::ConflictParked) {
             return Ok(self.park_conflicts(work, decision).unwrap_or(Intent::Look));
@@ -455,6 +467,7 @@ impl<W: World> Session<'_, W> {
         Ok(Intent::Record(
             Box::new(self.with_our_hash_key(row)),
             Recorded::Refreshed,
+            Cause::of(decision.row),
         ))
     }
 
@@ -547,7 +560,22 @@ impl<W: World> Session<'_, W> {
             row_version: work.base.as_ref().map_or(0, |row| row.row_version),
             last_run: self.spec.run,
         };
-        Intent::Record(Box::new(row), Recorded::Adopted)
+        Intent::Record(Box::new(row), Recorded::Adopted, Cause::of(decision.row))
+    }
+
+    /// What was agreed on ends without a write.
+    fn end(&self, work: &Work, state: LedgerState, recorded: Recorded) -> Intent {
+        let Some(base) = &work.base else {
+            return Intent::Done;
+        };
+        let row = LedgerRow {
+            state,
+            mark: work.mark,
+            last_run: self.spec.run,
+            ..base.clone()
+        };
+        // Why it ends is filled in with the decision.
+        Intent::Record(Box::new(row), recorded, Cause::of(RowDecision::Nothing))
     }
 
     fn with_our_hash_key(&self, row: LedgerRow) -> LedgerRow {
@@ -585,34 +613,6 @@ fn relinks(work: &Work) -> bool {
     match (&work.base, work.source.one(), work.target.one()) {
         (Some(base), Some(_), Some(item)) => base.version.guid != item.version.guid,
         _ => false,
-    }
-}
-
-fn leave(work: &Work) -> Intent {
-    match &work.base {
-        Some(base) => Intent::Record(
-            Box::new(LedgerRow {
-                state: LedgerState::Kept,
-                mark: work.mark,
-                ..base.clone()
-            }),
-            Recorded::Left,
-        ),
-        None => Intent::Done,
-    }
-}
-
-fn bury(work: &Work) -> Intent {
-    match &work.base {
-        Some(base) => Intent::Record(
-            Box::new(LedgerRow {
-                state: LedgerState::Tombstone,
-                mark: work.mark,
-                ..base.clone()
-            }),
-            Recorded::Buried,
-        ),
-        None => Intent::Done,
     }
 }
 

@@ -24,6 +24,7 @@ mod agreement;
 mod answer;
 mod apply;
 mod business_key;
+mod cause;
 mod column_search;
 mod compose;
 mod decide;

@@ -20,6 +20,7 @@ use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::feed::{Cursor, Horizon, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{HashKey, Identity, Key};
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
@@ -223,13 +224,14 @@ pub trait Ledger: Send + Sync {
         run: RunId,
         settled: &[Settlement],
     ) -> impl Future<Output = PortResult<()>> + Send;
-    /// Records agreement where nothing had to be written: compare-and-set on the row version (0: no row yet).
-    /// Answers which were taken.
+    /// Records agreement where nothing had to be written, and why: compare-and-set on the row version (0: no row
+    /// yet). Answers which were taken.
     fn adopt(
         &self,
         fence: Fence,
         rows: &[LedgerRow],
         clears_dirty: &[Option<u64>],
+        causes: &[Cause],
     ) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
     /// Effects that are open or armed, oldest first.
     fn unsettled(&self, limit: u32) -> impl Future<Output = PortResult<Vec<Effect>>> + Send;

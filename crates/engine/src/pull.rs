@@ -10,13 +10,14 @@ use syncbridge_domain::convert_back::{survives, to_source};
 use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
 use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::item_of;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::{Fields, Item};
-use syncbridge_domain::reconcile::{Decision, FieldDecision, Later};
+use syncbridge_domain::reconcile::{Decision, FieldDecision, Later, RowDecision};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::row_write::{Assignment, RowWrite};
 use syncbridge_domain::version::Version;
@@ -317,6 +318,8 @@ impl<W: World> Session<'_, W> {
                 .map(|row| row.row_version)
                 .filter(|version| *version > 0),
             sent: self.sent_cells(&write),
+            before: self.cells_before(&write),
+            cause: Cause::of(RowDecision::Nothing),
             after: AfterState {
                 agreed: before.to_bytes(),
                 layout: self.layout,
@@ -335,6 +338,24 @@ impl<W: World> Session<'_, W> {
         }
     }
 
+    /// What the row holds where a write goes, by source column, for a history that keeps values.
+    fn cells_before(&self, write: &RowWrite) -> Fields {
+        let fields = &self.spec.mapping.fields;
+        let named = |at: usize, cell: &Cell| (fields[at].column.clone(), text_or_null(cell));
+        match write {
+            _ if !self.spec.history.values => Fields::new(),
+            RowWrite::Insert { .. } => Fields::new(),
+            RowWrite::Update { expected, set, .. } => {
+                set.iter().map(|(at, _)| named(*at, &expected[*at])).collect()
+            }
+            RowWrite::Delete { expected, .. } => expected
+                .iter()
+                .enumerate()
+                .map(|(at, cell)| named(at, cell))
+                .collect(),
+        }
+    }
+
     /// What is sent, by source column, as the effect keeps it.
     fn sent_cells(&self, write: &RowWrite) -> Fields {
         let set: &[Assignment] = match write {
@@ -342,12 +363,7 @@ impl<W: World> Session<'_, W> {
             RowWrite::Delete { .. } => &[],
         };
         set.iter()
-            .map(|(at, cell)| {
-                let value = cell
-                    .as_deref()
-                    .map_or(Json::Null, |text| Json::String(text.to_owned()));
-                (self.spec.mapping.fields[*at].column.clone(), value)
-            })
+            .map(|(at, cell)| (self.spec.mapping.fields[*at].column.clone(), text_or_null(cell)))
             .collect()
     }
 
@@ -473,11 +489,14 @@ impl<W: World> Session<'_, W> {
     pub(crate) fn source_value(&self, field: &FieldMapping, cell: &Cell) -> Json {
         match syncbridge_domain::convert::to_target(field, self.spec.mapping.time_zone, cell) {
             Ok(value) => value.to_json(),
-            Err(_) => cell
-                .as_deref()
-                .map_or(Json::Null, |text| Json::String(text.to_owned())),
+            Err(_) => text_or_null(cell),
         }
     }
+}
+
+fn text_or_null(cell: &Cell) -> Json {
+    cell.as_deref()
+        .map_or(Json::Null, |text| Json::String(text.to_owned()))
 }
 
 /// Whether a work is about another item than the one its ledger row knew.

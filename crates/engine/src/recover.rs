@@ -11,11 +11,13 @@ use std::time::Duration;
 use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{Effect, EffectKind, EffectState, NewEffect};
 use syncbridge_domain::feed::Mark;
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
+use syncbridge_domain::reconcile::RowDecision;
 use syncbridge_domain::row::Presence as Side;
 
 use crate::agreement::Witness;
@@ -378,6 +380,9 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             item: effect.item.clone(),
             expected_row_version: None,
             sent: effect.sent.clone(),
+            // What it was for stands with the record, which this stands for.
+            before: Fields::new(),
+            cause: Cause::of(RowDecision::Nothing),
             after: effect.after.clone(),
         },
         // Never sent from here; kept so that an attempt is whole.

@@ -7,6 +7,7 @@ use syncbridge_domain::conflict::{ParkedConflict, Resolution};
 use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::ping_pong::{FieldTurn, Turned};
@@ -150,7 +151,7 @@ pub(crate) enum Intent {
     /// Nothing; its dirty row may go.
     Done,
     /// Record agreement without a write.
-    Record(Box<LedgerRow>, Recorded),
+    Record(Box<LedgerRow>, Recorded, Cause),
     /// Write to the list.
     Write(Box<Attempt>),
     /// Write to the source.

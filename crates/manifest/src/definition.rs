@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono_tz::Tz;
 use serde_json::{Value as Json, json};
 use syncbridge_domain::feed::FeedKind;
+use syncbridge_domain::history::HistoryRule;
 use syncbridge_domain::list_rules::TargetMode;
 use syncbridge_domain::policy::{DeletePolicy, Direction, OnForeignRestore, Policies};
 use syncbridge_domain::run::Limits;
@@ -12,6 +13,7 @@ use syncbridge_domain::run::Limits;
 use crate::catalog::{MAX_DESCRIPTION, object, text};
 use crate::field_rule::FieldRule;
 use crate::guards::{self, Sentinels};
+use crate::history;
 use crate::name::Name;
 use crate::node::Body;
 use crate::problem::ProblemCode;
@@ -53,6 +55,8 @@ pub struct SyncDefinitionSpec {
     pub sentinels: Vec<Vec<String>>,
     /// Namespace of identities; `database/schema.table` unless given. Fixed once the definition exists.
     pub namespace: String,
+    /// What is kept of what happened to each row.
+    pub history: HistoryRule,
     /// Sizes that bound memory and requests.
     pub limits: Limits,
     /// Whether runs are refused for now.
@@ -95,7 +99,7 @@ pub struct TargetRule {
 }
 
 impl SyncDefinitionSpec {
-    const KEYS: [&'static str; 18] = [
+    const KEYS: [&'static str; 19] = [
         "database",
         "connection",
         "source",
@@ -112,6 +116,7 @@ impl SyncDefinitionSpec {
         "fourEyes",
         "guards",
         "namespace",
+        "history",
         "limits",
         "paused",
     ];
@@ -143,6 +148,9 @@ impl SyncDefinitionSpec {
         let namespace = keys
             .get("namespace")
             .and_then(|slot| read_namespace(reader, &slot));
+        let history = keys
+            .get("history")
+            .map_or(Some(HistoryRule::default()), |slot| history::read(reader, &slot));
         let limits = keys
             .get("limits")
             .map_or(Some(Limits::default()), |slot| read_limits(reader, &slot));
@@ -160,6 +168,7 @@ impl SyncDefinitionSpec {
             direction,
             policies: Policies { two_way, ..policies },
             sentinels,
+            history: history?,
             limits: limits?,
             paused: paused?,
             database,
@@ -206,6 +215,7 @@ impl SyncDefinitionSpec {
             ),
             ("guards", Some(guards::to_json(&self.policies, &self.sentinels))),
             ("namespace", Some(json!(self.namespace))),
+            ("history", history::to_json(self.history)),
             (
                 "limits",
                 Some(json!({

@@ -14,6 +14,7 @@ mod difference;
 mod document;
 mod field_rule;
 mod guards;
+mod history;
 mod name;
 mod node;
 mod problem;

@@ -7,6 +7,7 @@
 
 use proptest::prelude::*;
 use serde_json::json;
+use syncbridge_domain::history::HistoryRule;
 use syncbridge_manifest::{Document, Kind, SecretRef, Spec, diff, parse, to_yaml};
 
 fn one(text: &str) -> Document {
@@ -26,6 +27,33 @@ spec:
   source: {table: company.projects, feed: watermark, watermark: updated_at}
   target: {site: https://contoso.sharepoint.com/sites/Company, list: Projects}
 ";
+
+#[test]
+fn what_is_kept_of_the_history_stands_in_the_document_only_where_it_is_not_the_default() {
+    let of = |text: &str| match one(&format!("{DEFINITION}{text}")) {
+        Document {
+            spec: Spec::SyncDefinition(spec),
+            ..
+        } => spec.history,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(""), HistoryRule::default());
+    assert_eq!(
+        of("  history: {values: false, retention: 90d}\n"),
+        HistoryRule::default()
+    );
+    for (text, values, retention) in [
+        ("{values: true}", true, Some(90 * 86_400)),
+        ("{retention: off}", false, None),
+        ("{values: true, retention: 12h}", true, Some(12 * 3_600)),
+    ] {
+        let document = format!("  history: {text}\n");
+        assert_eq!(of(&document), HistoryRule { values, retention });
+        let stored = one(&format!("{DEFINITION}{document}")).to_json();
+        assert_eq!(one(&stored.to_string()).to_json(), stored, "{text}");
+        assert!(stored["spec"]["history"].is_object(), "{stored:#}");
+    }
+}
 
 #[test]
 fn defaults_are_filled_in() {

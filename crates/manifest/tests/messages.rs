@@ -79,7 +79,7 @@ fn a_14_an_unknown_key_is_refused_with_its_place_and_the_nearest_key() {
             "sync.yaml:9:3: unknown key `feilds` in `spec` → did you mean `fields`? [manifest.unknown_key]",
             "sync.yaml:11:3: unknown key `colour` in `spec` → allowed: database, connection, source, target, \
              direction, twoWay, mode, fields, exclude, onDelete, conflict, onForeignEdit, onForeignRestore, fourEyes, \
-             guards, namespace, limits, paused [manifest.unknown_key]",
+             guards, namespace, history, limits, paused [manifest.unknown_key]",
         ],
     );
 }

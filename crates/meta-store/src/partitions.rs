@@ -79,6 +79,10 @@ async fn make(connection: &mut PgConnection, table: &str, column: &str, month: &
     if exists {
         return Ok(false);
     }
+    // Entries of the history are only ever moved by this, and let go by retention.
+    sqlx::query("SELECT set_config('syncbridge.history', 'partition', true)")
+        .execute(&mut *tx)
+        .await?;
     let range = format!("{column} >= '{from} 00:00+00' AND {column} < '{until} 00:00+00'");
     for statement in [
         format!("LOCK TABLE {table}_default IN ACCESS EXCLUSIVE MODE"),

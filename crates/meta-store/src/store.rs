@@ -15,9 +15,9 @@ use crate::partitions;
 pub type Transaction = sqlx::Transaction<'static, Postgres>;
 
 /// The newest schema that this build knows.
-pub const SCHEMA: i32 = 2;
+pub const SCHEMA: i32 = 3;
 /// The oldest schema that this build can use.
-pub const OLDEST_SCHEMA: i32 = 2;
+pub const OLDEST_SCHEMA: i32 = 3;
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 

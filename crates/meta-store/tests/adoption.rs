@@ -14,7 +14,7 @@ async fn adoption_compares_and_sets_the_row_version() {
     let adopt = async |row: &LedgerRow| {
         memory
             .store
-            .adopt(memory.fence, std::slice::from_ref(row), &[None])
+            .adopt(memory.fence, std::slice::from_ref(row), &[None], &[])
             .await
             .unwrap()
     };
@@ -49,14 +49,16 @@ async fn adoption_compares_and_sets_the_row_version() {
     let stored = memory.row(who.identity).await.unwrap();
     assert_eq!((stored.row_version, stored.item.0.as_str()), (2, "2"));
     let mut connection = world.store.acquire().await.unwrap();
-    let history = ledger::history(&mut connection, memory.id, who.identity, 10)
-        .await
-        .unwrap();
+    let history = ledger::history(
+        &mut connection,
+        memory.id,
+        who.identity,
+        ledger::HistoryPage::newest(10),
+    )
+    .await
+    .unwrap();
     assert_eq!(
-        history
-            .iter()
-            .map(|entry| entry.kind.as_str())
-            .collect::<Vec<_>>(),
+        history.iter().map(|entry| entry.kind.name()).collect::<Vec<_>>(),
         ["adopt", "adopt"]
     );
 }
@@ -67,8 +69,8 @@ async fn of_two_adoptions_at_once_one_is_taken() {
     let memory = world.memory("d").await;
     let (one, two) = ([row(&subject("a"), 1)], [row(&subject("a"), 1)]);
     let (first, second) = tokio::join!(
-        memory.store.adopt(memory.fence, &one, &[None]),
-        memory.store.adopt(memory.fence, &two, &[None])
+        memory.store.adopt(memory.fence, &one, &[None], &[]),
+        memory.store.adopt(memory.fence, &two, &[None], &[])
     );
     assert!(first.unwrap()[0] ^ second.unwrap()[0]);
 }
@@ -90,7 +92,11 @@ async fn answers_and_cleared_rows_follow_the_order_asked() {
     let sequence = |who| seen.iter().find(|d| d.mark.identity == who).map(|d| d.sequence);
     let rows = [row(&c, 3), row(&b, 2), row(&a, 1), row(&a, 9)];
     let clears = [None, sequence(b.identity), sequence(a.identity), None];
-    let taken = memory.store.adopt(memory.fence, &rows, &clears).await.unwrap();
+    let taken = memory
+        .store
+        .adopt(memory.fence, &rows, &clears, &[])
+        .await
+        .unwrap();
     assert_eq!(
         taken,
         [true, false, true, false],
@@ -113,7 +119,11 @@ async fn an_item_of_another_row_is_not_adopted() {
     let (one, other) = (world.memory("one").await, world.memory("other").await);
     one.write(&row(&subject("a"), 42)).await;
     let rows = [row(&subject("b"), 42)];
-    let error = other.store.adopt(other.fence, &rows, &[None]).await.unwrap_err();
+    let error = other
+        .store
+        .adopt(other.fence, &rows, &[None], &[])
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::ItemOwned { .. }), "{error:?}");
     assert_eq!(other.row(subject("b").identity).await, None);
 }
@@ -136,7 +146,7 @@ async fn kept_items_stay_linked_and_buried_ones_do_not() {
     assert_eq!(
         memory
             .store
-            .adopt(memory.fence, &rows, &[None, None])
+            .adopt(memory.fence, &rows, &[None, None], &[])
             .await
             .unwrap(),
         [true, true]

@@ -12,6 +12,7 @@ use syncbridge_domain::effect::{
 };
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Lsn, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{HashKey, Identity, Key, KeyColumn, encode_key};
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
 use syncbridge_domain::item_subject::subject_of_item;
@@ -19,6 +20,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::receipt::{Fields, ItemId};
+use syncbridge_domain::reconcile::RowDecision;
 use syncbridge_domain::version::Version;
 use syncbridge_meta_store::definitions::{self, NewDefinition, ProvisionedList};
 use syncbridge_meta_store::leases::{self, Lease};
@@ -234,6 +236,8 @@ pub(crate) fn create(subject: &Subject) -> NewEffect {
         item: None,
         expected_row_version: None,
         sent: Fields::from([("Title".to_owned(), json!("planted value"))]),
+        before: Fields::new(),
+        cause: Cause::of(RowDecision::CreateItem),
         after: AfterState {
             agreed: Agreed::unknown(1).to_bytes(),
             layout: LayoutStamp(1),

@@ -131,7 +131,10 @@ async fn all_writes(memory: &Memory, fence: Fence) -> Vec<(&'static str, Result<
         ),
         (
             "adopt",
-            store.adopt(fence, &[row(&who, 1)], &[None]).await.map(|_| ()),
+            store
+                .adopt(fence, &[row(&who, 1)], &[None], &[])
+                .await
+                .map(|_| ()),
         ),
         ("probed", store.probed(fence, &[effect.id]).await),
         (

@@ -10,6 +10,7 @@ mod conflicts;
 mod connecting;
 mod dirty_rows;
 mod fixture;
+mod history;
 mod leasing;
 mod list_feed;
 mod quarantining;

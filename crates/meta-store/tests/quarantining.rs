@@ -184,9 +184,14 @@ async fn a_refused_write_closes_its_effect_and_moves_its_dirty_row_with_its_mark
     memory.store.requeue_due(memory.fence).await.unwrap();
     assert_eq!(memory.store.dirty(None, 1).await.unwrap()[0].mark.mark.lsn.0, 77);
     let mut connection = world.store.acquire().await.unwrap();
-    let history = ledger::history(&mut connection, memory.id, who.identity, 10)
-        .await
-        .unwrap();
+    let history = ledger::history(
+        &mut connection,
+        memory.id,
+        who.identity,
+        ledger::HistoryPage::newest(10),
+    )
+    .await
+    .unwrap();
     assert_eq!(history[0].outcome, "quarantined");
 }
 

@@ -77,7 +77,7 @@ async fn any_ledger_row_survives_storage() {
         .collect();
     let taken = memory
         .store
-        .adopt(memory.fence, &rows, &vec![None; rows.len()])
+        .adopt(memory.fence, &rows, &vec![None; rows.len()], &[])
         .await
         .unwrap();
     assert!(taken.iter().all(|taken| *taken));
@@ -126,7 +126,7 @@ async fn digests_come_in_the_order_of_identities_within_the_bounds_asked() {
         .collect();
     memory
         .store
-        .adopt(memory.fence, &rows, &vec![None; rows.len()])
+        .adopt(memory.fence, &rows, &vec![None; rows.len()], &[])
         .await
         .unwrap();
     rows.sort_by_key(|row| row.identity);
@@ -162,7 +162,7 @@ async fn rows_come_in_the_order_asked_with_gaps_for_the_unknown() {
         .collect();
     memory
         .store
-        .adopt(memory.fence, &rows, &[None, None, None])
+        .adopt(memory.fence, &rows, &[None, None, None], &[])
         .await
         .unwrap();
     let unknown = Identity::from_bytes([0xAA; 16]);
@@ -214,7 +214,7 @@ async fn a_counter_beyond_what_fits_is_refused_and_not_cut() {
     };
     let error = memory
         .store
-        .adopt(memory.fence, &[row], &[None])
+        .adopt(memory.fence, &[row], &[None], &[])
         .await
         .unwrap_err();
     assert!(

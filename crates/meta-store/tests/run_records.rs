@@ -49,6 +49,7 @@ fn spec(definition: DefinitionId, kind: RunKind) -> RunSpec {
         direction: syncbridge_domain::policy::Direction::Push,
         policies: Policies::default(),
         sentinels: Vec::new(),
+        history: syncbridge_domain::history::HistoryRule::default(),
         limits: Limits::default(),
         lane: Lane::Scheduled,
         range: syncbridge_domain::verification::KeyRange::default(),

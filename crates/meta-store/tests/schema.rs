@@ -57,7 +57,7 @@ async fn a_schema_that_needs_a_newer_service_is_refused_and_not_migrated() {
         .unwrap();
     let refused = world.store.check_schema().await.unwrap_err();
     assert!(
-        matches!(refused, Error::SchemaTooNew { needed: 5, known: 2 }),
+        matches!(refused, Error::SchemaTooNew { needed: 5, known: 3 }),
         "{refused:?}"
     );
     let refused = world.store.migrate().await.unwrap_err();
@@ -67,7 +67,7 @@ async fn a_schema_that_needs_a_newer_service_is_refused_and_not_migrated() {
 #[tokio::test]
 async fn a_newer_schema_that_still_serves_this_version_is_accepted() {
     let world = World::new().await;
-    sqlx::query("UPDATE schema_compat SET schema_version = 3, oldest_reader = 1")
+    sqlx::query("UPDATE schema_compat SET schema_version = 4, oldest_reader = 1")
         .execute(&world.pool)
         .await
         .unwrap();
@@ -77,13 +77,13 @@ async fn a_newer_schema_that_still_serves_this_version_is_accepted() {
 #[tokio::test]
 async fn a_schema_that_was_not_migrated_yet_is_refused() {
     let world = World::new().await;
-    sqlx::query("UPDATE schema_compat SET schema_version = 1")
+    sqlx::query("UPDATE schema_compat SET schema_version = 2")
         .execute(&world.pool)
         .await
         .unwrap();
     let refused = world.store.check_schema().await.unwrap_err();
     assert!(
-        matches!(refused, Error::SchemaTooOld { found: 1, needed: 2 }),
+        matches!(refused, Error::SchemaTooOld { found: 2, needed: 3 }),
         "{refused:?}"
     );
 }

@@ -40,12 +40,17 @@ async fn an_applied_write_is_in_the_ledger_linked_and_in_the_history_and_its_eff
     memory.settle(&effect, applied(&newer)).await.unwrap();
     assert_eq!(memory.row(who.identity).await.unwrap().row_version, 2);
     let mut connection = world.store.acquire().await.unwrap();
-    let history = ledger::history(&mut connection, memory.id, who.identity, 10)
-        .await
-        .unwrap();
+    let history = ledger::history(
+        &mut connection,
+        memory.id,
+        who.identity,
+        ledger::HistoryPage::newest(10),
+    )
+    .await
+    .unwrap();
     let told: Vec<_> = history
         .iter()
-        .map(|h| (h.kind.as_str(), h.outcome.as_str(), h.before, h.after))
+        .map(|h| (h.kind.name(), h.outcome.as_str(), h.before, h.after))
         .collect();
     assert_eq!(
         told,

@@ -226,12 +226,17 @@ async fn a_row_made_from_an_item_takes_over_all_that_was_kept_of_the_item() {
         assert_eq!(memory.store.dirty(None, 10).await.unwrap(), []);
         assert_eq!(memory.store.quarantined(&[who.identity]).await.unwrap(), [None]);
         let mut connection = world.store.acquire().await.unwrap();
-        let history = ledger::history(&mut connection, memory.id, born.identity, 10)
-            .await
-            .unwrap();
+        let history = ledger::history(
+            &mut connection,
+            memory.id,
+            born.identity,
+            ledger::HistoryPage::newest(10),
+        )
+        .await
+        .unwrap();
         let told: Vec<_> = history
             .iter()
-            .map(|h| (h.kind.as_str(), h.outcome.as_str()))
+            .map(|h| (h.kind.name(), h.outcome.as_str()))
             .collect();
         assert_eq!(told, [("insert_row", "applied")]);
     }
@@ -380,10 +385,15 @@ async fn rows_updated_and_deleted_are_in_the_history_and_deletes_of_both_sides_a
     memory.settle(&effect, applied(&gone)).await.unwrap();
     assert_eq!(memory.store.deleted_within(hour).await.unwrap(), 2);
     let mut connection = world.store.acquire().await.unwrap();
-    let history = ledger::history(&mut connection, memory.id, who.identity, 10)
-        .await
-        .unwrap();
-    let told: Vec<_> = history.iter().map(|h| h.kind.as_str()).collect();
+    let history = ledger::history(
+        &mut connection,
+        memory.id,
+        who.identity,
+        ledger::HistoryPage::newest(10),
+    )
+    .await
+    .unwrap();
+    let told: Vec<_> = history.iter().map(|h| h.kind.name()).collect();
     assert_eq!(told, ["delete_row", "update_row", "create_item"]);
     let (_, item) = new_item(1);
     assert_eq!(

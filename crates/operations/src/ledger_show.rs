@@ -6,7 +6,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_meta_store::DefinitionStore;
-use syncbridge_meta_store::ledger::history;
+use syncbridge_meta_store::ledger::{HistoryPage, history};
 
 use crate::Operations;
 use crate::error::Result;
@@ -98,7 +98,7 @@ impl Operations {
             .await?
             .iter()
             .any(|row| row.mark.identity == identity);
-        let happened = history(&mut connection, addressed.id, identity, 50).await?;
+        let happened = history(&mut connection, addressed.id, identity, HistoryPage::newest(50)).await?;
         let list = addressed.list.clone().unwrap_or_default();
         Ok(LedgerView {
             identity: identity.to_string(),
@@ -109,7 +109,7 @@ impl Operations {
                 .into_iter()
                 .map(|one| Happened {
                     at: one.at,
-                    kind: format!("{} {}", one.kind, one.outcome),
+                    kind: format!("{} {}", one.kind.name(), one.outcome),
                     run: one.run.to_string(),
                     version: match (one.before, one.after) {
                         (None, None) => None,

@@ -270,6 +270,7 @@ impl Operations {
             },
             policies: prepared.spec.policies.clone(),
             sentinels: definition::sentinels(&prepared.spec, &prepared.mapping)?,
+            history: prepared.spec.history,
             limits: prepared.spec.limits,
             lane: match order.kind {
                 RunKind::Push | RunKind::Pull | RunKind::TwoWay => Lane::Interactive,

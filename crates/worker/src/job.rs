@@ -25,6 +25,7 @@ use syncbridge_target_graph::{
 
 use crate::clock::{OsEntropy, SystemClock};
 use crate::graph_access::GraphAccess;
+use crate::housekeeping;
 use crate::lease;
 use crate::ledger_port::LedgerPort;
 use crate::scratch_port::ScratchPort;
@@ -297,7 +298,8 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
         spec.definition,
         spec.target.list.clone(),
         job.data_key,
-    );
+    )
+    .keeping_values(spec.history.values);
     let ledger = LedgerPort {
         memory,
         store: services.store.clone(),
@@ -334,6 +336,9 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
     };
     let outcome = syncbridge_engine::run::<RealWorld<'_>>(spec, ports).await;
     drop(recorder);
+    if let Driver::Writer(held) = driver {
+        housekeeping::forget_history(&ledger.memory, held.fence(), spec).await;
+    }
     source.table.close().await;
     Ok(outcome)
 }

@@ -8,6 +8,7 @@ use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect, Witness};
 use syncbridge_domain::feed::{Cursor, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
@@ -83,8 +84,9 @@ impl Ledger for LedgerPort {
         fence: Fence,
         rows: &[LedgerRow],
         clears_dirty: &[Option<u64>],
+        causes: &[Cause],
     ) -> PortResult<Vec<bool>> {
-        Ok(self.memory.adopt(fence, rows, clears_dirty).await?)
+        Ok(self.memory.adopt(fence, rows, clears_dirty, causes).await?)
     }
 
     async fn unsettled(&self, limit: u32) -> PortResult<Vec<Effect>> {

@@ -3,6 +3,7 @@
 
 mod clock;
 mod graph_access;
+mod housekeeping;
 mod job;
 mod lease;
 mod ledger_port;

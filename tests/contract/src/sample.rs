@@ -8,11 +8,13 @@ use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, TargetHint};
 use syncbridge_domain::effect::{Admission, AfterState, EffectKind, Fence, ItemLink, NewEffect, Subject};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Lsn, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{HashKey, Identity};
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::receipt::{Fields, ItemId};
+use syncbridge_domain::reconcile::RowDecision;
 use syncbridge_domain::version::Version;
 use syncbridge_engine::ports::{Ledger, PortResult, Settlement, Verdict};
 use uuid::Uuid;
@@ -173,6 +175,8 @@ pub fn create(subject: &Subject) -> NewEffect {
         item: None,
         expected_row_version: None,
         sent: Fields::from([("Title".to_owned(), json!("a value"))]),
+        before: Fields::new(),
+        cause: Cause::of(RowDecision::CreateItem),
         after: AfterState {
             agreed: Agreed::unknown(1).to_bytes(),
             layout: LayoutStamp(1),

@@ -263,6 +263,7 @@ impl Scenario {
             direction: Direction::Push,
             policies: self.policies.clone(),
             sentinels: Vec::new(),
+            history: syncbridge_domain::history::HistoryRule::default(),
             limits: self.limits,
             lane: Lane::Scheduled,
             options,

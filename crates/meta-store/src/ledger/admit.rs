@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use syncbridge_domain::effect::{Admission, Fence, NewEffect};
 use syncbridge_domain::ids::{EffectId, RunId};
 use uuid::Uuid;
@@ -64,6 +65,13 @@ impl DefinitionStore {
                 )
             })
             .collect::<Result<Vec<_>>>()?;
+        let before = each()
+            .map(|effect| {
+                let place = self.place("effects.sealed_before", effect.subject.identity);
+                let seen = !effect.before.is_empty();
+                seen.then(|| self.seal(&place, &effect.before)).transpose()
+            })
+            .collect::<Result<Vec<_>>>()?;
         let counters = each()
             .map(|e| {
                 e.item
@@ -82,12 +90,13 @@ impl DefinitionStore {
             "INSERT INTO effects
                  (workspace_id, definition_id, run_id, list_id, epoch, generation, state, effect_id, identity,
                   key, item_id, item_guid, before_counter, kind, sealed_sent, after_agreed, after_layout,
-                  after_generation, after_lsn)
+                  after_generation, after_lsn, cause, sealed_before)
              SELECT $1, $2, $3, $4, $5, (SELECT generation FROM definitions WHERE definition_id = $2), 'open', e.*
              FROM unnest($6::uuid[], $7::bytea[], $8::bytea[], $9::text[], $10::uuid[], $11::bigint[],
-                         $12::text[], $13::bytea[], $14::bytea[], $15::bigint[], $16::integer[], $17::bigint[])
+                         $12::text[], $13::bytea[], $14::bytea[], $15::bigint[], $16::integer[], $17::bigint[],
+                         $18::jsonb[], $19::bytea[])
                   AS e(effect_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
-                       after_agreed, after_layout, after_generation, after_lsn)
+                       after_agreed, after_layout, after_generation, after_lsn, cause, sealed_before)
              ORDER BY e.identity
              ON CONFLICT DO NOTHING
              RETURNING effect_id",
@@ -109,6 +118,8 @@ impl DefinitionStore {
         .bind(each().map(|effect| i64::from(effect.after.layout.0)).collect::<Vec<_>>())
         .bind(generations)
         .bind(lsns)
+        .bind(each().map(|effect| Json(&effect.cause)).collect::<Vec<_>>())
+        .bind(before)
         .fetch_all(&mut *tx)
         .await?)
     }

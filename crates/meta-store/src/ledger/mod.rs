@@ -13,6 +13,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use syncbridge_domain::effect::Fence;
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
 use syncbridge_domain::ledger::LedgerRow;
@@ -53,7 +54,7 @@ pub use conflict_care::{
 };
 pub use conflicts::OverriddenEdit;
 pub use cursor::{DeltaPosition, Position, position};
-pub use history::{HistoryEntry, history};
+pub use history::{HistoryEntry, HistoryPage, Stood, ValuesOf, history, state_at};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{
     QuarantineFilter, QuarantineGroup, count_quarantined, ignore_quarantined, list_quarantine,
@@ -77,6 +78,7 @@ pub struct DefinitionStore {
     list_id: String,
     data_key: DataKey,
     patience: Duration,
+    keeps_values: bool,
 }
 
 impl DefinitionStore {
@@ -115,7 +117,14 @@ impl DefinitionStore {
             list_id,
             data_key,
             patience,
+            keeps_values: false,
         }
+    }
+
+    /// Lets the history keep values of the writes that are settled from here on.
+    #[must_use]
+    pub fn keeping_values(self, keeps_values: bool) -> Self {
+        Self { keeps_values, ..self }
     }
 
     /// The definition.
@@ -167,9 +176,11 @@ fn key(bytes: Vec<u8>) -> Result<Key> {
     Key::from_bytes(bytes).map_err(|_| Error::Damaged { what: "key" })
 }
 
-/// An entry for the history that is not written by closing an effect.
-struct Adopted<'a> {
+/// An agreement without a write, and why.
+#[derive(Clone, Copy)]
+struct Recorded<'a> {
     row: &'a LedgerRow,
+    cause: &'a Cause,
 }
 
 /// An effect that was just closed.

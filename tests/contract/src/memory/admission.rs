@@ -148,6 +148,6 @@ pub async fn nothing_asked_is_nothing_done<W: MemoryWorld>() {
     us.memory.clear_dirty(us.fence, &[]).await.unwrap();
     us.memory.quarantine(us.fence, us.run, &[]).await.unwrap();
     us.memory.record_conflicts(us.fence, us.run, &[]).await.unwrap();
-    assert!(us.memory.adopt(us.fence, &[], &[]).await.unwrap().is_empty());
+    assert!(us.memory.adopt(us.fence, &[], &[], &[]).await.unwrap().is_empty());
     assert!(us.memory.unsettled(10).await.unwrap().is_empty());
 }

@@ -16,7 +16,7 @@ pub async fn a_row_is_taken_where_its_version_is_the_one_it_rests_on<W: MemoryWo
     us.write(&row(&known, 1)).await;
     let adopt = async |rows: &[LedgerRow]| {
         us.memory
-            .adopt(us.fence, rows, &vec![None; rows.len()])
+            .adopt(us.fence, rows, &vec![None; rows.len()], &[])
             .await
             .unwrap()
     };
@@ -54,7 +54,7 @@ pub async fn of_two_rows_of_one_identity_only_the_first_is_taken<W: MemoryWorld>
     let who = subject("a");
     let taken = us
         .memory
-        .adopt(us.fence, &[row(&who, 1), row(&who, 2)], &[None, None])
+        .adopt(us.fence, &[row(&who, 1), row(&who, 2)], &[None, None], &[])
         .await
         .unwrap();
     assert_eq!(taken, [true, false]);
@@ -75,7 +75,7 @@ pub async fn a_taken_row_leaves_quarantine_and_is_not_dirty_any_more<W: MemoryWo
     us.mark(changed(&busy, 2)).await;
     let rows = [row(&calm, 1), row(&busy, 2)];
     us.memory
-        .adopt(us.fence, &rows, &sequences.map(Some))
+        .adopt(us.fence, &rows, &sequences.map(Some), &[])
         .await
         .unwrap();
     let left: Vec<_> = us
@@ -104,7 +104,7 @@ pub async fn a_row_that_is_not_taken_changes_nothing_else<W: MemoryWorld>() {
     };
     let taken = us
         .memory
-        .adopt(us.fence, &[stale], &[Some(sequence)])
+        .adopt(us.fence, &[stale], &[Some(sequence)], &[])
         .await
         .unwrap();
     assert_eq!(taken, [false]);
@@ -117,12 +117,12 @@ pub async fn an_item_is_adopted_once_over_all_definitions<W: MemoryWorld>() {
     let world = W::open().await;
     let (us, other) = (worker(&world, LIST).await, worker(&world, LIST).await);
     us.memory
-        .adopt(us.fence, &[row(&subject("a"), 1)], &[None])
+        .adopt(us.fence, &[row(&subject("a"), 1)], &[None], &[])
         .await
         .unwrap();
     for thief in [&us, &other] {
         let rows = [row(&subject("honest"), 2), row(&subject("thief"), 1)];
-        let answer = thief.memory.adopt(thief.fence, &rows, &[None, None]).await;
+        let answer = thief.memory.adopt(thief.fence, &rows, &[None, None], &[]).await;
         assert_eq!(code(answer), "ledger.item_owned");
         assert_eq!(
             thief.row(subject("honest").identity).await,
@@ -161,7 +161,7 @@ pub async fn digests_come_in_the_order_of_identities_page_by_page<W: MemoryWorld
             ..row(who, at as u128 + 1)
         })
         .collect();
-    us.memory.adopt(us.fence, &rows, &[None; 7]).await.unwrap();
+    us.memory.adopt(us.fence, &rows, &[None; 7], &[]).await.unwrap();
     let id = |at: usize| Some(crowd[at].identity);
     let page = async |after, until, limit| {
         let found = us.memory.digests(after, until, limit).await.unwrap();
@@ -212,7 +212,7 @@ pub async fn only_live_rows_count_and_only_those_of_another_layout_or_key_are_st
         named("kept", 6, 2, 1, LedgerState::Kept),
         named("archived", 7, 2, 1, LedgerState::Archived),
     ];
-    us.memory.adopt(us.fence, &rows, &[None; 7]).await.unwrap();
+    us.memory.adopt(us.fence, &rows, &[None; 7], &[]).await.unwrap();
     us.memory
         .quarantine(us.fence, us.run, &[(refused(&subject("refused"), 1), None)])
         .await
@@ -241,7 +241,7 @@ pub async fn an_adoption_beside_an_open_write_does_not_free_it<W: MemoryWorld>()
     let effect = create(&subject("a"));
     us.admit(&effect).await;
     us.memory
-        .adopt(us.fence, &[row(&effect.subject, 1)], &[None])
+        .adopt(us.fence, &[row(&effect.subject, 1)], &[None], &[])
         .await
         .unwrap();
     assert_eq!(us.unsettled().await, [effect.id]);

@@ -24,7 +24,7 @@ async fn all_writes<M: Ledger>(us: &Worker<M>, fence: Fence) -> Vec<Option<Strin
     vec![
         told(memory.admit(fence, us.run, &[create(&who)]).await.map(drop)),
         told(memory.settle(fence, us.run, &settled).await),
-        told(memory.adopt(fence, &[row(&who, 1)], &[None]).await.map(drop)),
+        told(memory.adopt(fence, &[row(&who, 1)], &[None], &[]).await.map(drop)),
         told(memory.probed(fence, &[admitted.id]).await),
         told(
             memory

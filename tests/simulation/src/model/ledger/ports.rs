@@ -10,6 +10,7 @@ use syncbridge_domain::delta::DeltaCursor;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, NewQuarantine, Quarantined};
 use syncbridge_domain::effect::{Admission, Effect, Fence, NewEffect, Witness};
 use syncbridge_domain::feed::{Cursor, Mark};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
@@ -140,6 +141,7 @@ impl Ledger for ModelLedger {
         fence: Fence,
         rows: &[LedgerRow],
         clears_dirty: &[Option<u64>],
+        _causes: &[Cause],
     ) -> PortResult<Vec<bool>> {
         if rows.is_empty() {
             return Ok(Vec::new());
