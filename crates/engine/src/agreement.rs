@@ -6,6 +6,7 @@ use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
+use syncbridge_domain::version::Version;
 
 use crate::compose::archives;
 use crate::evidence;
@@ -152,6 +153,9 @@ impl<W: World> Session<'_, W> {
             } else if item.version.counter <= 1 {
                 // Nobody touched the item since it was made, and this create did not make it so.
                 *slot = Default::default();
+            } else if self.pulls() && field.direction == Direction::Both {
+                // It began as it was sent, so that what it shows is a person's and newer.
+                slot.1 = target_hash(self.ports.hash_key, sent.unwrap_or(&serde_json::Value::Null));
             } else {
                 slot.1 = None;
             }
@@ -162,6 +166,10 @@ impl<W: World> Session<'_, W> {
             // The next write of the item has to meet what a person did to it, not pass over it.
             version = match &attempt.work.base {
                 Some(base) if !created => base.version,
+                _ if created && self.pulls() => Version {
+                    counter: version.counter.min(1),
+                    ..version
+                },
                 _ => version,
             };
         }

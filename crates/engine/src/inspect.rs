@@ -36,7 +36,7 @@ impl<W: World> Session<'_, W> {
         let mut settled = Vec::new();
         let mut landed = Vec::new();
         for (attempt, finding) in attempts.into_iter().zip(findings) {
-            match finding {
+            match self.made_and_edited(&attempt, finding) {
                 Finding::Applied(item) => match self.found_applied(&attempt, item) {
                     Some(FoundApplied::Ours(settlement)) => {
                         settled.push(*settlement);
@@ -166,6 +166,25 @@ impl<W: World> Session<'_, W> {
             turns: Vec::new(),
         };
         Some([refused, settled])
+    }
+
+    /// An item under our sync key that a create may have made, the only one that was under way, is its item: whatever it
+    /// shows otherwise is a person's.
+    fn made_and_edited(&self, attempt: &Attempt, finding: Finding) -> Finding {
+        let linked = attempt.work.base.as_ref().map(|base| base.version.guid);
+        match finding {
+            Finding::Applied(Some(item))
+                if attempt.effect.kind == EffectKind::CreateItem
+                    && attempt.in_doubt
+                    && item.version.counter > 1
+                    && linked != Some(item.version.guid)
+                    && self.armed_create(attempt.work.identity()).is_none()
+                    && !evidence::shows_created(&self.spec.mapping, &attempt.effect.sent, &item) =>
+            {
+                Finding::Partly(item)
+            }
+            finding => finding,
+        }
     }
 
     /// An item under our sync key after a create: ours if it shows what we sent; an earlier create's of ours if

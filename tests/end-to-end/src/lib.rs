@@ -11,6 +11,7 @@
 //! faked; what a test cannot see from outside it asks the simulator (`/_sim/`) or the databases for.
 
 pub mod at_rest;
+pub mod both_ways;
 pub mod proxy;
 pub mod runs;
 

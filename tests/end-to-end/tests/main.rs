@@ -39,6 +39,7 @@ mod targets;
 mod two_way;
 mod two_way_chaos;
 mod two_way_kills;
+mod two_way_recovery;
 mod types_at_random;
 mod verification;
 mod visibility;
