@@ -427,6 +427,10 @@ sides are never compared with each other to find out who changed.
 * An edit of one side alone travels under every policy. Of several edits on one side the last one arrives.
 * Clearing a cell, or writing NULL, is an edit like any other.
 * Whoever loses is kept: both values, who and when, in the conflict's record.
+* A write of ours whose answer was lost is no edit of its own: where the list keeps versions of an item, they tell who
+  came after it, and that is no conflict. Where it keeps none and the item shows a third value, the person is taken to be
+  newer, and where it shows the old one, it is written again; either way both values are kept in a record that says
+  `ambiguous`.
 * A person's decision holds for the two values that were seen. Where one of them has changed since, it is void.
 * `latest_wins` compares when the row and the item were last changed; a tie goes to the source.
 * A passive field travels with a write that happens anyway. It never causes one, is never read for its own sake and is

@@ -23,6 +23,7 @@ pub mod freeze;
 pub mod history;
 pub mod identity;
 pub mod ids;
+pub mod item_history;
 pub mod item_subject;
 pub mod ledger;
 pub mod list_rules;

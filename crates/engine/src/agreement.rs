@@ -161,6 +161,12 @@ impl<W: World> Session<'_, W> {
             }
         }
         let mut version = item.version;
+        // What a look finds may be newer than the write in fields that it did not touch.
+        if let (true, Some(link)) = (witness == Witness::Look && self.pulls(), &attempt.effect.item)
+            && !self.agrees_with(Some(item), &agreed)
+        {
+            version.counter = version.counter.min(link.before.counter.saturating_add(1));
+        }
         if !whole {
             agreed.digest = RowDigest::UNKNOWN;
             // The next write of the item has to meet what a person did to it, not pass over it.
@@ -207,6 +213,7 @@ impl<W: World> Session<'_, W> {
                     target: shown.clone(),
                     winner: Side::Source,
                     target_at: attempt.work.target.one().and_then(|item| item.modified),
+                    ambiguous: self.unclear.contains(&(attempt.work.identity(), *at)),
                 }
             })
             .collect()

@@ -19,6 +19,10 @@ pub(crate) enum Finding {
     /// The item moved on and shows some of what was sent: it happened and a person wrote over the rest, or it did
     /// not and a person typed the same. Either way both sides agree on what is the same.
     Partly(Item),
+    /// It happened and left the item in the one state, over which people wrote since.
+    Then { then: Item, now: Item },
+    /// The item moved on, and nobody can tell any more whether it happened in between.
+    Unclear(Item),
     /// It did not happen, and may still.
     Pending,
     /// It did not happen and cannot any more: the item moved on without it.

@@ -9,12 +9,13 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
 use syncbridge_domain::row::Presence;
 
-use crate::agreement::{Witness, release};
+use crate::agreement::{Witness, release, settlement};
 use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Settlement, Target, Verdict};
 use crate::recover::attempt_of;
 use crate::sending::Sent;
 use crate::session::{Session, World};
+use crate::versions::Asked;
 use crate::work::{Attempt, Work};
 
 impl<W: World> Session<'_, W> {
@@ -61,12 +62,28 @@ impl<W: World> Session<'_, W> {
                         settlement.clears_dirty = None;
                     }
                     settled.extend(partly);
-                    landed.push(Work {
-                        target: Presence::One(item),
-                        rounds: attempt.work.rounds.saturating_add(1),
-                        why: attempt.write.why,
-                        ..attempt.work
-                    });
+                    landed.push(looked_at(attempt, item));
+                }
+                Finding::Then { then, now } => {
+                    let mut written = self.applied(&attempt, Some(then), Witness::Answer, None);
+                    if let Some(settlement) = &mut written {
+                        settlement.clears_dirty = None;
+                    }
+                    settled.extend(written);
+                    landed.push(looked_at(attempt, now));
+                }
+                Finding::Unclear(item) => {
+                    let row = attempt.work.source.one().cloned();
+                    match self.settle_unclear(&attempt, &item, row.as_ref()).await? {
+                        Some(verdict) => {
+                            settled.push(Settlement {
+                                clears_dirty: None,
+                                ..settlement(&attempt, verdict, None)
+                            });
+                            landed.push(looked_at(attempt, item));
+                        }
+                        None => sent.unsettled.push(attempt.work),
+                    }
                 }
                 // The list says that the item is there, and shows none: after a second try it is out of our sight.
                 Finding::Pending if attempt.taken && !attempt.in_doubt && attempt.sends >= 2 => {
@@ -224,7 +241,7 @@ impl<W: World> Session<'_, W> {
             .collect();
         let (found, read) = self.look_up_and_read(&creates, &changes).await;
         let (mut found, mut read) = (found.into_iter(), read.into_iter());
-        attempts
+        let findings = attempts
             .iter()
             .map(|attempt| match &attempt.effect.item {
                 None => found.next().map_or(Finding::Unknown, evidence::of_create),
@@ -233,7 +250,19 @@ impl<W: World> Session<'_, W> {
                     evidence::of_change(&self.spec.mapping, attempt.effect.kind, link.before, sent, read)
                 }),
             })
-            .collect()
+            .collect();
+        let asked: Vec<Asked<'_>> = attempts
+            .iter()
+            .map(|attempt| Asked {
+                kind: attempt.effect.kind,
+                item: attempt.effect.item.as_ref(),
+                sent: &attempt.effect.sent,
+                base: attempt.work.base.as_ref(),
+                in_doubt: attempt.in_doubt,
+                alone: self.armed_of(attempt.work.identity()).is_empty(),
+            })
+            .collect();
+        self.look_back(&asked, findings).await
     }
 
     /// Both at once: a list that does not answer is waited for once.
@@ -270,6 +299,16 @@ impl<W: World> Session<'_, W> {
             read.extend(self.ports.target.read(chunk, why).await);
         }
         read
+    }
+}
+
+/// The work of a write that happened, or may have, to be judged on what the item is now.
+fn looked_at(attempt: Attempt, item: Item) -> Work {
+    Work {
+        target: Presence::One(item),
+        rounds: attempt.work.rounds.saturating_add(1),
+        why: attempt.write.why,
+        ..attempt.work
     }
 }
 

@@ -49,8 +49,10 @@ mod sending;
 mod session;
 mod standstill;
 mod strangers;
+mod unclear;
 mod verify;
 mod verify_cells;
+mod versions;
 mod watermark;
 mod work;
 

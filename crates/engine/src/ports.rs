@@ -23,6 +23,7 @@ use syncbridge_domain::feed::{Cursor, Horizon, Mark};
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{HashKey, Identity, Key};
 use syncbridge_domain::ids::{EffectId, RunId};
+use syncbridge_domain::item_history::HistoryRead;
 use syncbridge_domain::ledger::{LedgerDigest, LedgerRow};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::ping_pong::FieldTurn;
@@ -120,6 +121,8 @@ pub trait Target: Send + Sync {
     fn lookup(&self, names: &[RowName], why: WhyTag) -> impl Future<Output = Vec<Lookup>> + Send;
     /// Reads items by number. One answer an item, in order.
     fn read(&self, items: &[ItemId], why: WhyTag) -> impl Future<Output = Vec<ItemRead>> + Send;
+    /// Reads the versions of items, for what the items as they are cannot tell. One answer an item, in order.
+    fn history(&self, items: &[ItemId], why: WhyTag) -> impl Future<Output = Vec<HistoryRead>> + Send;
     /// One page of the whole list, in the list's own order, sync keys included.
     fn page(&self, next: Option<&str>, why: WhyTag) -> impl Future<Output = PortResult<ItemPage>> + Send;
     /// Mapped columns that answers cannot be trusted to show any more: gone from the list, or hidden, since it
@@ -338,6 +341,8 @@ pub struct OverriddenEdit {
     pub winner: Side,
     /// When the list's edit was made, by the service's clock, where the item said so.
     pub target_at: Option<DateTime<Utc>>,
+    /// It cannot be told any more who changed what.
+    pub ambiguous: bool,
 }
 
 impl std::fmt::Debug for OverriddenEdit {

@@ -446,6 +446,7 @@ impl<W: World> Session<'_, W> {
                 ) {
                     (true, _) => ParkReason::PingPong,
                     (false, true) => ParkReason::WouldLose,
+                    (false, false) if self.unclear.contains(&(work.identity(), at)) => ParkReason::Ambiguous,
                     (false, false) => ParkReason::Policy,
                 },
                 source: self.source_value(field, cell),

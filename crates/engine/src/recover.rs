@@ -18,12 +18,13 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
 use syncbridge_domain::reconcile::RowDecision;
-use syncbridge_domain::row::Presence as Side;
+use syncbridge_domain::row::{Presence as Side, SourceRow};
 
 use crate::agreement::Witness;
 use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
 use crate::session::{Session, World};
+use crate::versions::Asked;
 use crate::work::{Attempt, Heard, Work};
 
 /// No request is under way for longer than this after its write was recorded (DESIGN §8).
@@ -73,16 +74,37 @@ impl<W: World> Session<'_, W> {
     async fn recover_open(&mut self, open: Vec<Effect>, armed: &[Effect], mark: Mark) -> PortResult<usize> {
         let ids: Vec<Identity> = open.iter().map(|effect| effect.subject.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
-        let findings = self.look_at_effects(&open).await;
+        let findings = self.look_at_effects(&open, &bases, armed).await;
+        let mut rows = self.rows_of_unclear(&open, &findings).await?.into_iter();
         let mut settled = Vec::new();
         let mut marks = Vec::new();
         let mut count = 0;
         for ((effect, base), finding) in open.into_iter().zip(bases).zip(findings) {
-            let Some(verdicts) = self.verdicts(&effect, base, finding, armed) else {
+            // What people did after it may have been told already.
+            let news = matches!(finding, Finding::Then { .. } | Finding::Unclear(_));
+            let verdicts = match finding {
+                Finding::Unclear(item) => {
+                    let row = rows.next();
+                    let attempt = attempt_of(&effect, base);
+                    let verdict = self
+                        .settle_unclear(&attempt, &item, row.as_ref().and_then(Side::one))
+                        .await?;
+                    verdict.map(|verdict| vec![settle(&effect, verdict)])
+                }
+                finding => self.verdicts(&effect, base, finding, armed),
+            };
+            let Some(verdicts) = verdicts else {
                 continue;
             };
             count += 1;
-            marks.push(dirty_mark(&effect, mark));
+            marks.push(DirtyMark {
+                target: if news {
+                    TargetHint::Changed
+                } else {
+                    TargetHint::Presumed
+                },
+                ..dirty_mark(&effect, mark)
+            });
             if let [
                 Settlement {
                     verdict: Verdict::Armed,
@@ -113,8 +135,13 @@ impl<W: World> Session<'_, W> {
             Finding::Unknown => return None,
             Finding::Pending => return self.pending(effect).map(|verdict| vec![settle(effect, verdict)]),
             Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
+            Finding::Then { then, .. } => {
+                let attempt = attempt_of(effect, base);
+                let settled = self.applied(&attempt, Some(then), Witness::Answer, None)?;
+                return Some(vec![settled]);
+            }
             Finding::Applied(item) => item,
-            Finding::Partly(item) => Some(item),
+            Finding::Partly(item) | Finding::Unclear(item) => Some(item),
         };
         // The item that the ledger links to the row was there before this create, which met it and made nothing.
         if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base)
@@ -167,7 +194,30 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    async fn look_at_effects(&self, effects: &[Effect]) -> Vec<Finding> {
+    /// The rows of writes that may or may not have happened, in order: whose value stands decides who is newer.
+    async fn rows_of_unclear(
+        &self,
+        effects: &[Effect],
+        findings: &[Finding],
+    ) -> PortResult<Vec<Side<SourceRow>>> {
+        let keys: Vec<Key> = effects
+            .iter()
+            .zip(findings)
+            .filter(|(_, finding)| matches!(finding, Finding::Unclear(_)))
+            .map(|(effect, _)| effect.subject.key.clone())
+            .collect();
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(self.ports.source.read_keys(&keys).await?.0)
+    }
+
+    async fn look_at_effects(
+        &self,
+        effects: &[Effect],
+        bases: &[Option<LedgerRow>],
+        armed: &[Effect],
+    ) -> Vec<Finding> {
         let names: Vec<RowName> = effects
             .iter()
             .filter(|effect| effect.kind == EffectKind::CreateItem)
@@ -180,7 +230,7 @@ impl<W: World> Session<'_, W> {
             .collect();
         let (found, read) = self.look_up_and_read(&names, &items).await;
         let (mut found, mut read) = (found.into_iter(), read.into_iter());
-        effects
+        let findings = effects
             .iter()
             .map(|effect| match &effect.item {
                 None => found.next().map_or(Finding::Unknown, evidence::of_create),
@@ -188,7 +238,24 @@ impl<W: World> Session<'_, W> {
                     evidence::of_change(&self.spec.mapping, effect.kind, link.before, &effect.sent, read)
                 }),
             })
-            .collect()
+            .collect();
+        let others = |effect: &Effect| {
+            let this = effect.subject.identity;
+            armed.iter().any(|other| other.subject.identity == this) || !self.armed_of(this).is_empty()
+        };
+        let asked: Vec<Asked<'_>> = effects
+            .iter()
+            .zip(bases)
+            .map(|(effect, base)| Asked {
+                kind: effect.kind,
+                item: effect.item.as_ref(),
+                sent: &effect.sent,
+                base: base.as_ref(),
+                in_doubt: true,
+                alone: !others(effect),
+            })
+            .collect();
+        self.look_back(&asked, findings).await
     }
 
     async fn recover_armed(&mut self, armed: Vec<Effect>) -> PortResult<()> {

@@ -209,6 +209,7 @@ impl<W: World> Session<'_, W> {
                     target: shown.clone(),
                     winner: Side::Target,
                     target_at: attempt.work.target.one().and_then(|item| item.modified),
+                    ambiguous: self.unclear.contains(&(attempt.work.identity(), *at)),
                 });
             }
         }

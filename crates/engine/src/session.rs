@@ -1,6 +1,6 @@
 //! What every step of one run shares: the spec, the ports, counters, and what was learnt on the way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syncbridge_domain::agreed::{Agreed, RowDigest, row_digest};
 use syncbridge_domain::dirty::NewQuarantine;
@@ -82,6 +82,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) ambiguous: Ambiguous,
     /// For how many rows more a column is looked for that their refusal does not name.
     pub(crate) searches_left: u32,
+    /// Fields, by their index, of which nobody can tell any more which side changed first.
+    pub(crate) unclear: BTreeSet<(Identity, usize)>,
     /// Whether the list lets anything through.
     pub(crate) standstill: Standstill,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
@@ -113,6 +115,7 @@ impl<'a, W: World> Session<'a, W> {
             first_list_pass: false,
             ambiguous: Ambiguous::new(),
             strangers: None,
+            unclear: BTreeSet::new(),
             searches_left: SEARCHES,
             standstill: Standstill::default(),
         })

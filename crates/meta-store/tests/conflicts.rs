@@ -325,11 +325,13 @@ async fn an_overridden_edit_is_kept_with_both_values_who_and_when() {
         winner: Side::Target,
         target_by: Some("grace@example.com".into()),
         target_at: Some(when),
+        ambiguous: false,
     };
     let unsigned = OverriddenEdit {
         winner: Side::Source,
         target_by: None,
         target_at: None,
+        ambiguous: false,
         ..edit.clone()
     };
     memory

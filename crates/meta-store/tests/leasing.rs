@@ -100,6 +100,7 @@ async fn all_writes(memory: &Memory, fence: Fence) -> Vec<(&'static str, Result<
         winner: syncbridge_domain::conflict::Side::Source,
         target_by: None,
         target_at: None,
+        ambiguous: false,
     };
     vec![
         (

@@ -59,6 +59,7 @@ async fn a_12_no_planted_value_is_in_the_database_in_the_clear() {
         winner: syncbridge_domain::conflict::Side::Source,
         target_by: None,
         target_at: None,
+        ambiguous: false,
     };
     memory
         .store

@@ -40,7 +40,8 @@ pub struct ConflictView {
     pub column: String,
     /// `open`, `resolved`, or `overridden` where the policy decided.
     pub status: &'static str,
-    /// Why nobody won: `policy`, `would_lose`, `ambiguous`, `ping_pong`. Absent on overridden edits.
+    /// Why nobody won: `policy`, `would_lose`, `ambiguous`, `ping_pong`. On an overridden edit `ambiguous` says that who
+    /// was first cannot be told any more; else it is absent there.
     pub reason: Option<&'static str>,
     /// Whose value stands, or is to stand: `source` or `target`.
     pub winner: Option<&'static str>,

@@ -29,7 +29,7 @@ pub(crate) struct Shape {
     /// Whether the sync key's column is hidden, so that only an answer that was asked for it shows it.
     key_hidden: bool,
     /// Whether no mapped column is hidden, so that an answer without `$select` shows them all.
-    all_visible: bool,
+    pub(crate) all_visible: bool,
     /// Application id under which we write, where it is known.
     our_app: Option<String>,
 }
@@ -94,6 +94,13 @@ impl Shape {
         self.key_column.as_deref() == Some(name)
     }
 
+    /// Whether a `lastModifiedBy` names this very app; nothing where it is not told.
+    pub(crate) fn by_us(&self, writer: Option<&Json>) -> Option<bool> {
+        let (ours, writer) = (self.our_app.as_ref()?, writer?);
+        let app = writer.pointer("/application/id").and_then(Json::as_str);
+        Some(app.is_some_and(|app| app.eq_ignore_ascii_case(ours)))
+    }
+
     /// The columns we need that the list does not have.
     pub(crate) fn missing(&self) -> impl Iterator<Item = &String> {
         self.kept.difference(&self.known)
@@ -132,13 +139,7 @@ impl ItemAnswer {
         let etag = self.etag.or(self.odata_etag)?;
         let version = Version::parse(&etag).ok()?;
         let complete = self.fields.is_some() && (selected || shape.all_visible);
-        let by_us = match (&shape.our_app, &self.last_writer) {
-            (Some(ours), Some(writer)) => {
-                let app = writer.pointer("/application/id").and_then(Json::as_str);
-                Some(app.is_some_and(|app| app.eq_ignore_ascii_case(ours)))
-            }
-            _ => None,
-        };
+        let by_us = shape.by_us(self.last_writer.as_ref());
         Some(Item {
             id: ItemId(id),
             version,
@@ -189,7 +190,7 @@ pub(crate) fn is_item_number(id: &str) -> bool {
 }
 
 /// What matters of an answer, the sync key under our own name for it.
-fn keep(fields: BTreeMap<String, Json>, shape: &Shape) -> Fields {
+pub(crate) fn keep(fields: BTreeMap<String, Json>, shape: &Shape) -> Fields {
     fields
         .into_iter()
         .filter(|(name, _)| shape.kept.contains(name))

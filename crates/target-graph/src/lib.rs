@@ -22,6 +22,7 @@ mod column_answer;
 mod credentials;
 pub mod discovery;
 pub mod egress;
+mod history;
 mod item;
 mod item_names;
 mod list_feed;

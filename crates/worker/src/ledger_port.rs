@@ -155,6 +155,7 @@ impl Ledger for LedgerPort {
                 winner: edit.winner,
                 target_by: None,
                 target_at: edit.target_at,
+                ambiguous: edit.ambiguous,
             })
             .collect();
         Ok(self.memory.record_conflicts(fence, run, &conflicts).await?)

@@ -5,6 +5,7 @@
 use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::delta::{DeltaAnswer, DeltaFrom};
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::item_history::HistoryRead;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{
@@ -86,6 +87,16 @@ impl Target for TargetPort {
         match self.list().await {
             Ok(list) => list.read(items, why).await,
             Err(failure) => items.iter().map(|_| ItemRead::Unknown(failure.clone())).collect(),
+        }
+    }
+
+    async fn history(&self, items: &[ItemId], why: WhyTag) -> Vec<HistoryRead> {
+        match self.list().await {
+            Ok(list) => list.history(items, why).await,
+            Err(failure) => items
+                .iter()
+                .map(|_| HistoryRead::Unknown(failure.clone()))
+                .collect(),
         }
     }
 

@@ -227,10 +227,8 @@ async fn c_13_a_delete_killed_in_its_commit_is_carried_out() {
 
 const POLICIES: [&str; 4] = ["source_wins", "target_wins", "latest_wins", "manual"];
 
-// A part of C-9 only, and so without its name: a person who types over the very cell that was sent is not yet told from
-// one who was first.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cell_edited_beside_one_whose_write_was_not_answered_is_no_conflict_under_any_policy() {
+async fn c_09_a_cell_edited_beside_one_whose_write_was_not_answered_is_no_conflict_under_any_policy() {
     for policy in POLICIES {
         let mut world = World::new().await;
         let proxy = world.behind_proxy().await;
@@ -267,7 +265,7 @@ async fn a_cell_edited_beside_one_whose_write_was_not_answered_is_no_conflict_un
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_edits_the_row_after_an_update_that_was_not_recorded_is_newer_under_every_policy() {
+async fn c_09_who_edits_the_row_after_an_update_that_was_not_recorded_is_newer_under_every_policy() {
     for policy in POLICIES {
         let world = both(World::new().await, policy).await;
         let theirs = item(&world, "code 3").await;

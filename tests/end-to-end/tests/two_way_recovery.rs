@@ -47,14 +47,28 @@ async fn killed_after_a_write(world: &World, proxy: &Proxy) {
     assert_eq!(world.effects().await.open, 1, "the write is on record");
 }
 
-/// Begins a run whose write takes effect and whose answer is cut; it looks for what became of it once the gate opens.
-fn cut_after_a_write(world: &World, proxy: &Proxy) -> (std::process::Child, Gate) {
+/// What became of the request of a write, whose answer never comes.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// It took effect, and the run was killed.
+    Killed,
+    /// It took effect, and the run looks for what became of it.
+    CutAfter,
+    /// It never took effect, and the run looks for what became of it.
+    CutBefore,
+}
+
+/// Begins a run whose write gets no answer; it looks for what became of it once the gate opens.
+fn cut(world: &World, proxy: &Proxy, how: How) -> (std::process::Child, Gate) {
     let gate = Gate::default();
     let (held, mut cut) = (gate.clone(), false);
     proxy.script(move |passing: &Passing| {
         if passing.writes_items() && !cut {
             cut = true;
-            return Fate::CutAfter;
+            return match how {
+                How::CutBefore => Fate::CutBefore,
+                How::Killed | How::CutAfter => Fate::CutAfter,
+            };
         }
         match cut && passing.path.contains("/items") {
             true => Fate::Hold(held.clone()),
@@ -118,7 +132,7 @@ async fn c_09_an_item_edited_before_anybody_knew_that_we_made_it_is_edited_and_n
                 killed_after_a_write(&world, &proxy).await;
                 world.person_edits("t", &item(&world, code).await, &theirs).await;
             } else {
-                let (mut child, gate) = cut_after_a_write(&world, &proxy);
+                let (mut child, gate) = cut(&world, &proxy, How::CutAfter);
                 gate.reached().await;
                 world.person_edits("t", &item(&world, code).await, &theirs).await;
                 gate.open();
@@ -134,5 +148,167 @@ async fn c_09_an_item_edited_before_anybody_knew_that_we_made_it_is_edited_and_n
             "{what}"
         );
         world.assert_equal("t", ROWS + 2);
+    }
+}
+
+/// Fields of conflicts on record: who won, and whether who was first is known.
+async fn kept(world: &World) -> Vec<(String, Option<String>, Option<String>)> {
+    sqlx::query_as("select column_name, winner, reason from conflicts order by created_at")
+        .fetch_all(world.meta_pool())
+        .await
+        .expect("the meta-store answers")
+}
+
+fn ambiguous(column: &str, winner: &str) -> (String, Option<String>, Option<String>) {
+    (column.into(), Some(winner.into()), Some("ambiguous".into()))
+}
+
+async fn edits(world: &World, code: &str, fields: Json) {
+    world.person_edits("t", &item(world, code).await, &fields).await;
+}
+
+/// A run writes `ours` into the note of a row's item, and before anybody knows what became of it, a person works on
+/// the item.
+async fn written_unheard(world: &World, proxy: &Proxy, code: &str, how: How, fields: &[Json]) {
+    world
+        .sql(&format!("update t set note = 'ours' where code = '{code}'"))
+        .await;
+    match how {
+        How::Killed => {
+            killed_after_a_write(world, proxy).await;
+            assert_eq!(
+                item(world, code).await["fields"]["Note"],
+                "ours",
+                "it took effect"
+            );
+            for fields in fields {
+                edits(world, code, fields.clone()).await;
+            }
+        }
+        How::CutAfter | How::CutBefore => {
+            let (mut child, gate) = cut(world, proxy, how);
+            gate.reached().await;
+            for fields in fields {
+                edits(world, code, fields.clone()).await;
+            }
+            gate.open();
+            child.wait().expect("it ends");
+            proxy.clear();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_09_who_types_over_a_cell_whose_write_was_not_answered_is_newer_under_every_policy() {
+    for (policy, versions) in cases() {
+        let (world, proxy) = both(world(versions).await, policy).await;
+        for (at, how) in [(2, How::Killed), (3, How::CutAfter)] {
+            let what = format!("{policy}, versions {versions}, {how:?}");
+            let code = format!("code {at}");
+            written_unheard(&world, &proxy, &code, how, &[json!({"Note": "theirs"})]).await;
+            rests(&world).await;
+            let before = Some(format!("{at}.00"));
+            assert_eq!(
+                row(&world, &code).await,
+                (Some("theirs".into()), before),
+                "{what}"
+            );
+            assert_eq!(item(&world, &code).await["fields"]["Note"], "theirs", "{what}");
+            let expected = match versions {
+                true => Vec::new(),
+                false => vec![ambiguous("note", "target"); at - 1],
+            };
+            assert_eq!(kept(&world).await, expected, "{what}");
+            assert_eq!(world.quarantined().await, 0, "{what}");
+        }
+        world.assert_equal("t", ROWS);
+        if !versions {
+            let listed = world.command(&["conflicts", "list", "t"]).ok().out();
+            assert!(
+                listed.contains("the list won; who was first cannot be told"),
+                "{listed}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_09_who_puts_a_cell_back_whose_write_was_not_answered_is_newer_or_heard_of() {
+    for (policy, versions) in cases() {
+        let what = format!("{policy}, versions {versions}");
+        let (world, proxy) = both(world(versions).await, policy).await;
+        written_unheard(
+            &world,
+            &proxy,
+            "code 2",
+            How::Killed,
+            &[json!({"Note": "note 2"})],
+        )
+        .await;
+        rests(&world).await;
+        // Without versions it looks as if nothing had happened: what was sent is sent again, and the person's is kept.
+        let (note, expected) = match versions {
+            true => ("note 2", Vec::new()),
+            false => ("ours", vec![ambiguous("note", "source")]),
+        };
+        assert_eq!(row(&world, "code 2").await, shows(note, "2.00"), "{what}");
+        assert_eq!(kept(&world).await, expected, "{what}");
+        world.assert_equal("t", ROWS);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_09_a_write_that_never_happened_is_in_conflict_as_its_policy_says() {
+    for (policy, versions) in cases() {
+        let what = format!("{policy}, versions {versions}");
+        let (world, proxy) = both(world(versions).await, policy).await;
+        let theirs = [json!({"Price": 22}), json!({"Note": "theirs"})];
+        written_unheard(&world, &proxy, "code 2", How::CutBefore, &theirs).await;
+        rests(&world).await;
+        let (note, winner, reason) = match (policy, versions) {
+            // Nobody can tell that it did not happen: the person is taken to be newer.
+            (_, false) => ("theirs", Some("target"), Some("ambiguous")),
+            ("target_wins", true) => ("theirs", Some("target"), None),
+            ("manual", true) => ("ours", None, Some("policy")),
+            // The item's time is the later one.
+            _ => ("ours", Some("source"), None),
+        };
+        let kept = kept(&world).await;
+        let expected = ("note".into(), winner.map(String::from), reason.map(String::from));
+        assert_eq!(kept, [expected], "{what}");
+        assert_eq!(row(&world, "code 2").await, shows(note, "22.00"), "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_09_where_the_row_moved_on_as_well_the_policy_decides_between_the_newest_values() {
+    for (policy, versions) in cases() {
+        let what = format!("{policy}, versions {versions}");
+        let (world, proxy) = both(world(versions).await, policy).await;
+        written_unheard(
+            &world,
+            &proxy,
+            "code 2",
+            How::Killed,
+            &[json!({"Note": "theirs"})],
+        )
+        .await;
+        world
+            .sql("update t set note = 'newer' where code = 'code 2'")
+            .await;
+        rests(&world).await;
+        let (note, winner) = match policy {
+            "target_wins" => ("theirs", Some("target")),
+            "manual" => ("newer", None),
+            _ => ("newer", Some("source")),
+        };
+        let reason = match (versions, policy) {
+            (false, _) => Some("ambiguous"),
+            (true, "manual") => Some("policy"),
+            (true, _) => None,
+        };
+        let expected = ("note".into(), winner.map(String::from), reason.map(String::from));
+        assert_eq!(kept(&world).await, [expected], "{what}");
+        assert_eq!(row(&world, "code 2").await.0.as_deref(), Some(note), "{what}");
     }
 }

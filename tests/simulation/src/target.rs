@@ -6,6 +6,7 @@ use futures_util::lock::Mutex as WaitingMutex;
 use syncbridge_domain::clock::Monotonic;
 use syncbridge_domain::delta::{DeltaAnswer, DeltaFrom};
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::item_history::HistoryRead;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{
@@ -96,6 +97,17 @@ impl Target for SimTarget {
         match self.list().await {
             Ok(list) => list.read(items, why).await,
             Err(failure) => items.iter().map(|_| ItemRead::Unknown(failure.clone())).collect(),
+        }
+    }
+
+    async fn history(&self, items: &[ItemId], why: WhyTag) -> Vec<HistoryRead> {
+        self.at.is("target.history");
+        match self.list().await {
+            Ok(list) => list.history(items, why).await,
+            Err(failure) => items
+                .iter()
+                .map(|_| HistoryRead::Unknown(failure.clone()))
+                .collect(),
         }
     }
 

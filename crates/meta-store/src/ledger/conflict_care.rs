@@ -68,7 +68,7 @@ pub struct ConflictFilter {
     pub column: Option<String>,
     /// Standing here.
     pub status: Option<ConflictStatus>,
-    /// Parked for this reason.
+    /// For this reason.
     pub reason: Option<ParkReason>,
 }
 
@@ -135,7 +135,7 @@ pub struct ConflictEntry {
     pub column: String,
     /// Where it stands.
     pub status: ConflictStatus,
-    /// Why nobody won; only of parked ones.
+    /// Why nobody won; of an overridden edit only that who was first cannot be told.
     pub reason: Option<ParkReason>,
     /// Whose value stands, or is to stand.
     pub winner: Option<Side>,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use sqlx::Row as _;
 use syncbridge_domain::agreed::CellHash;
-use syncbridge_domain::conflict::{ParkedConflict, Resolution, Side};
+use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Resolution, Side};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::RunId;
@@ -33,6 +33,8 @@ pub struct OverriddenEdit {
     pub target_by: Option<String>,
     /// When the list's side was edited last, by the list's clock, where it told.
     pub target_at: Option<DateTime<Utc>>,
+    /// It cannot be told any more who changed what.
+    pub ambiguous: bool,
 }
 
 impl std::fmt::Debug for OverriddenEdit {
@@ -75,12 +77,12 @@ impl DefinitionStore {
                 };
                 sqlx::query(
                     "INSERT INTO conflicts (workspace_id, definition_id, run_id, kind, identity, column_name,
-                                            sealed_source, sealed_target, winner, target_by, target_at)
+                                            sealed_source, sealed_target, winner, target_by, target_at, reason)
                      SELECT $1, $2, $3, 'overridden', c.identity, c.column_name, c.source, c.target, c.winner,
-                            nullif(left(c.target_by, 500), ''), c.target_at
+                            nullif(left(c.target_by, 500), ''), c.target_at, c.reason
                      FROM unnest($4::bytea[], $5::text[], $6::bytea[], $7::bytea[], $8::text[], $9::text[],
-                                 $10::timestamptz[])
-                          AS c(identity, column_name, source, target, winner, target_by, target_at)",
+                                 $10::timestamptz[], $11::text[])
+                          AS c(identity, column_name, source, target, winner, target_by, target_at, reason)",
                 )
                 .bind(self.workspace.uuid())
                 .bind(self.definition.uuid())
@@ -96,6 +98,11 @@ impl DefinitionStore {
                         .collect::<Vec<_>>(),
                 )
                 .bind(each().map(|edit| edit.target_at).collect::<Vec<_>>())
+                .bind(
+                    each()
+                        .map(|edit| edit.ambiguous.then(|| ParkReason::Ambiguous.name()))
+                        .collect::<Vec<_>>(),
+                )
                 .execute(&mut *tx)
                 .await?;
             }

@@ -92,6 +92,9 @@ fn standing(conflict: &ConflictView) -> String {
         (Some(decided), None) => format!("{side} wins with the next run, says {}", decided.by),
         (Some(decided), Some(_)) => format!("{side} won, said {}", decided.by),
         (None, Some(_)) => "both sides agree again".to_owned(),
+        (None, None) if conflict.winner.is_some() && conflict.reason == Some("ambiguous") => {
+            format!("{side} won; who was first cannot be told")
+        }
         (None, None) if conflict.winner.is_some() => format!("{side} won by policy"),
         (None, None) => match conflict.reason {
             Some("would_lose") => "open: the list's value would cut the table's",
