@@ -11,6 +11,7 @@ use crate::identity::KeyColumn;
 use crate::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN, TitleRule};
 use crate::pg_type::PgType;
 use crate::policy::{ConflictPolicy, Direction, OnForeignEdit};
+use crate::system_field::SystemField;
 use crate::table::{ColumnShape, TableShape};
 use crate::type_matrix::{Fidelity, default_facet, fidelity, row_of, unfit_choice, unseen_in_list};
 
@@ -38,6 +39,8 @@ pub struct FieldChoice {
     pub conflict: Option<ConflictPolicy>,
     /// Overrides the definition's policy.
     pub on_foreign_edit: Option<OnForeignEdit>,
+    /// What the list itself knows of the item, instead of a column of ours.
+    pub system: Option<SystemField>,
 }
 
 /// What a person chose for the whole table.
@@ -173,6 +176,28 @@ pub enum DeriveError {
         /// What the definition says.
         definition: &'static str,
     },
+    /// A system field that a value was to be written to, or that was to cause writes.
+    #[error(
+        "`{system}` (column `{column}`) is written by the list alone, with every write of ours: it can only be taken \
+         into the source, with other values; leave out {what}"
+    )]
+    SystemField {
+        /// Column.
+        column: String,
+        /// The system field.
+        system: &'static str,
+        /// What is asked too much.
+        what: &'static str,
+    },
+    /// A field that brings its own value round again.
+    #[error(
+        "column `{column}` would be written from the list by one field and travel to it, or be written, by another: a \
+         change would go round and round; keep one of the two"
+    )]
+    Cycle {
+        /// Column.
+        column: String,
+    },
     /// Nothing to sync.
     #[error("no column is mapped; leave out `exclude` or name at least one field")]
     NoFields,
@@ -191,6 +216,18 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
     let title = title_column(&picked);
     let mut fields: Vec<FieldMapping> = Vec::with_capacity(picked.len());
     for (at, (column, choice)) in picked.iter().enumerate() {
+        if let Some(system) = choice.system {
+            let field = system_field(column, choice, choices, &key, system)?;
+            if let Some(other) = fields.iter().find(|other| other.target == field.target) {
+                return Err(DeriveError::NameTaken {
+                    first: other.column.clone(),
+                    second: field.column,
+                    name: system.word().to_owned(),
+                });
+            }
+            fields.push(field);
+            continue;
+        }
         let is_title = title == Some(at);
         let facet = if is_title {
             Facet::Text {
@@ -220,6 +257,7 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
             on_foreign_edit: choice.on_foreign_edit,
         });
     }
+    refuse_cycles(&fields)?;
     distinct_display_names(&mut fields);
     let day = fields.iter().find(|field| field.facet == Facet::DateOnly);
     let time_zone = match (choices.time_zone, day) {
@@ -242,6 +280,65 @@ pub fn derive(table: &TableShape, choices: &Choices) -> Result<Mapping, DeriveEr
         title,
         time_zone,
     })
+}
+
+/// A field of the list's own: it goes to the source, with other values.
+fn system_field(
+    column: &ColumnShape,
+    choice: &FieldChoice,
+    choices: &Choices,
+    key: &[KeyColumn],
+    system: SystemField,
+) -> Result<FieldMapping, DeriveError> {
+    let too_much = |what| DeriveError::SystemField {
+        column: column.name.clone(),
+        system: system.word(),
+        what,
+    };
+    let asked = FieldChoice {
+        direction: Some(Direction::Pull),
+        facet: Some(system.facet()),
+        ..choice.clone()
+    };
+    match choice.direction {
+        Some(Direction::Push) => return Err(too_much("`direction: push`")),
+        Some(Direction::Both) => return Err(too_much("`direction: both`")),
+        Some(Direction::Pull) | None => {}
+    }
+    if choice.title || choice.facet.is_some() || choice.internal_name.is_some() {
+        return Err(too_much("`title`, `type` and `name`"));
+    }
+    Ok(FieldMapping {
+        column: column.name.clone(),
+        pg_type: column.pg_type.clone(),
+        nullable: column.nullable,
+        target: system.shown_as().to_owned(),
+        display_name: system.word().to_owned(),
+        facet: facet_of(column, &asked)?,
+        direction: direction_of(column, &asked, choices, key)?,
+        passive: true,
+        conflict: None,
+        on_foreign_edit: None,
+    })
+}
+
+/// A column that the list writes and that also travels under another name leads back to where it came from. What is
+/// passive causes nothing.
+fn refuse_cycles(fields: &[FieldMapping]) -> Result<(), DeriveError> {
+    let causes = |field: &&FieldMapping| !field.passive;
+    for (at, field) in fields.iter().enumerate().filter(|(_, field)| causes(field)) {
+        let mut others = fields[..at].iter().filter(causes);
+        let goes_round = others.any(|other| {
+            other.column == field.column
+                && (field.direction != Direction::Push || other.direction != Direction::Push)
+        });
+        if goes_round {
+            return Err(DeriveError::Cycle {
+                column: field.column.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Which way a field travels. The key and what the source computes only ever go to the list: a key that the list
@@ -422,7 +519,8 @@ fn title_column(picked: &[(&ColumnShape, FieldChoice)]) -> Option<usize> {
     NAMES.iter().find_map(|name| {
         picked.iter().position(|(column, choice)| {
             let text = matches!(column.pg_type, PgType::Text | PgType::Varchar { .. });
-            text && choice.facet.is_none()
+            text && choice.system.is_none()
+                && choice.facet.is_none()
                 && choice.internal_name.is_none()
                 && column.name.eq_ignore_ascii_case(name)
         })

@@ -303,3 +303,110 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_the_list_itself_knows_is_taken_along_and_causes_nothing() {
+    let asked = |system, direction, choices: Direction| {
+        let fields = vec![
+            FieldChoice {
+                column: "note".into(),
+                ..FieldChoice::default()
+            },
+            FieldChoice {
+                column: "changed".into(),
+                system: Some(system),
+                direction,
+                ..FieldChoice::default()
+            },
+        ];
+        let choices = Choices {
+            fields: Some(fields),
+            direction: choices,
+            ..Choices::default()
+        };
+        derive(&system_table(), &choices)
+    };
+    let mapping = asked(SystemField::Modified, None, Direction::Both).unwrap();
+    let field = &mapping.fields[1];
+    assert_eq!(
+        (
+            field.target.as_str(),
+            &field.facet,
+            field.direction,
+            field.passive
+        ),
+        ("Modified", &Facet::DateTime, Direction::Pull, true)
+    );
+    let editor = asked(SystemField::Editor, Some(Direction::Pull), Direction::Pull).unwrap();
+    assert_eq!(editor.fields[1].target, "EditorLookupId");
+    for direction in [Direction::Push, Direction::Both] {
+        let refused = asked(SystemField::Modified, Some(direction), Direction::Both).unwrap_err();
+        assert!(matches!(refused, DeriveError::SystemField { .. }), "{refused}");
+    }
+    let refused = asked(SystemField::Modified, None, Direction::Push).unwrap_err();
+    assert!(
+        matches!(refused, DeriveError::AgainstDefinition { .. }),
+        "{refused}"
+    );
+}
+
+fn system_table() -> TableShape {
+    let column = |name: &str, pg_type| ColumnShape {
+        name: name.into(),
+        pg_type,
+        nullable: true,
+        generated: false,
+        comment: None,
+    };
+    TableShape {
+        schema: "s".into(),
+        name: "t".into(),
+        comment: None,
+        estimated_rows: 0,
+        columns: vec![
+            column("id", PgType::Int4),
+            column("note", PgType::Text),
+            column("changed", PgType::TimestampTz),
+        ],
+        primary_key: vec!["id".into()],
+        unique_keys: Vec::new(),
+        enforces_keys: true,
+        remarks: Vec::new(),
+    }
+}
+
+#[test]
+fn fields_that_lead_a_value_back_to_where_it_came_from_are_refused() {
+    let field = |name: &str, direction, passive| FieldChoice {
+        column: "note".into(),
+        internal_name: Some(name.into()),
+        direction: Some(direction),
+        passive,
+        lossy: Some(true),
+        ..FieldChoice::default()
+    };
+    let of = |second: Direction, passive| {
+        let fields = vec![
+            field("One", Direction::Push, false),
+            field("Two", second, passive),
+        ];
+        let choices = Choices {
+            fields: Some(fields),
+            direction: Direction::Both,
+            ..Choices::default()
+        };
+        derive(&system_table(), &choices)
+    };
+    for second in [Direction::Pull, Direction::Both] {
+        let refused = of(second, false).unwrap_err();
+        assert!(
+            matches!(&refused, DeriveError::Cycle { column } if column == "note"),
+            "{refused}"
+        );
+        assert!(of(second, true).is_ok(), "what is passive causes nothing");
+    }
+    assert!(
+        of(Direction::Push, false).is_ok(),
+        "two list columns may show one"
+    );
+}

@@ -42,6 +42,7 @@ pub mod sabotage;
 pub mod saved_plan;
 pub mod sentinel;
 pub mod site_zone;
+pub mod system_field;
 pub mod table;
 pub mod two_way;
 pub mod type_matrix;

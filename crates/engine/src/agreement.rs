@@ -99,6 +99,11 @@ impl<W: World> Session<'_, W> {
             let slot = agreed.fields.get_mut(at)?;
             let sent = attempt.effect.sent.get(&field.target);
             let shown = item.value(&field.target);
+            // What only the list writes was never in the row: it still has to travel, with whatever comes next.
+            if created && field.passive && field.direction == Direction::Pull {
+                *slot = (None, None);
+                continue;
+            }
             if sent.is_none() && !created {
                 let owned = field.direction == Direction::Push && !field.passive;
                 let edited = |json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1;

@@ -89,6 +89,7 @@ fn field_choice(rule: &FieldRule, table: &TableShape) -> Result<FieldChoice, NoC
         lossy: rule.lossy,
         conflict: rule.conflict,
         on_foreign_edit: rule.on_foreign_edit,
+        system: rule.system,
     })
 }
 

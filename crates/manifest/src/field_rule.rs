@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
 use syncbridge_domain::list_rules::NewChoices;
 use syncbridge_domain::policy::{ConflictPolicy, Direction, OnForeignEdit};
+use syncbridge_domain::system_field::SystemField;
 
 use crate::catalog::{object, text};
 use crate::node::Body;
@@ -47,6 +48,8 @@ pub struct FieldRule {
     pub default: Option<String>,
     /// What becomes of texts that the choice column does not offer yet.
     pub new_choices: NewChoices,
+    /// What the list itself knows of the item, instead of a column of ours.
+    pub system: Option<SystemField>,
 }
 
 /// The kind of list column asked for, with its options.
@@ -255,8 +258,16 @@ fn read_choices(reader: &mut Reader, slot: &Slot<'_>) -> Option<Vec<String>> {
     Some(choices)
 }
 
+const SYSTEM: [(&str, SystemField); 5] = [
+    ("ID", SystemField::Id),
+    ("Created", SystemField::Created),
+    ("Modified", SystemField::Modified),
+    ("Author", SystemField::Author),
+    ("Editor", SystemField::Editor),
+];
+
 impl FieldRule {
-    const KEYS: [&'static str; 14] = [
+    const KEYS: [&'static str; 15] = [
         "column",
         "as",
         "name",
@@ -271,6 +282,7 @@ impl FieldRule {
         "required",
         "default",
         "newChoices",
+        "system",
     ];
 
     pub(crate) fn read(reader: &mut Reader, slot: &Slot<'_>) -> Option<Self> {
@@ -319,6 +331,10 @@ impl FieldRule {
         if title {
             refuse_for_title(reader, &fields);
         }
+        let system = words::optional(reader, &fields, "system", &SYSTEM);
+        if system.is_some() {
+            refuse_for_system(reader, &fields, passive, direction);
+        }
         if index && matches!(facet, Some(FacetRule::MultiLine)) {
             reader.report(
                 fields.key_at("index"),
@@ -345,6 +361,7 @@ impl FieldRule {
             required,
             default,
             new_choices,
+            system,
         })
     }
 
@@ -370,6 +387,7 @@ impl FieldRule {
             ("index", self.index.then_some(Json::Bool(true))),
             ("required", self.required.then_some(Json::Bool(true))),
             ("default", text(self.default.as_ref())),
+            ("system", self.system.map(|system| words::word(&SYSTEM, system))),
             (
                 "newChoices",
                 (self.new_choices != NewChoices::Grow).then(|| words::word(&NEW_CHOICES, self.new_choices)),
@@ -383,6 +401,52 @@ fn read_flag(reader: &mut Reader, fields: &Fields<'_>, key: &str) -> bool {
         .get(key)
         .and_then(|slot| reader.flag(&slot))
         .unwrap_or(false)
+}
+
+/// A system field is the list's own: it has its name and its kind, and only the list writes it.
+fn refuse_for_system(reader: &mut Reader, fields: &Fields<'_>, passive: bool, direction: Option<Direction>) {
+    const ITS_OWN: [&str; 11] = [
+        "as",
+        "name",
+        "title",
+        "type",
+        "lossy",
+        "conflict",
+        "onForeignEdit",
+        "index",
+        "required",
+        "default",
+        "newChoices",
+    ];
+    for key in ITS_OWN {
+        if fields.has(key) {
+            reader.report(
+                fields.key_at(key),
+                ProblemCode::Contradiction,
+                format!("`{}` stands beside `system`", fields.path_of(key)),
+                "remove it: what the list itself knows of an item is only taken as it is",
+            );
+        }
+    }
+    if fields.has("passive") && !passive {
+        reader.report(
+            fields.key_at("passive"),
+            ProblemCode::Contradiction,
+            format!("`{}` is false, and a system field would cause writes", fields.path_of("passive")),
+            "remove it: the list writes the field with every write of ours, so that one would follow the other for ever",
+        );
+    }
+    if direction.is_some_and(|direction| direction != Direction::Pull) {
+        reader.report(
+            fields.key_at("direction"),
+            ProblemCode::Contradiction,
+            format!(
+                "`{}` leads to the list, which alone writes a system field",
+                fields.path_of("direction")
+            ),
+            "write `direction: pull`, or remove it",
+        );
+    }
 }
 
 /// The title column is built in: what it is like is not ours to say.

@@ -168,6 +168,27 @@ fn what_is_said_of_the_way_back_is_held_to_the_direction_and_to_its_bounds() {
 }
 
 #[test]
+fn what_the_list_itself_knows_is_taken_as_it_is_and_causes_no_writes() {
+    says(
+        &with(
+            "  direction: both\n  fields:\n    - {column: a, system: Modified, passive: false, direction: push}\n    - \
+             {column: b, system: Editor, as: who, passive: true, direction: pull}\n    - {column: c, system: Version}\n",
+        ),
+        &[
+            "sync.yaml:11:37: `spec.fields[0].passive` is false, and a system field would cause writes → remove it: the \
+             list writes the field with every write of ours, so that one would follow the other for ever \
+             [manifest.contradiction]",
+            "sync.yaml:11:53: `spec.fields[0].direction` leads to the list, which alone writes a system field → write \
+             `direction: pull`, or remove it [manifest.contradiction]",
+            "sync.yaml:12:35: `spec.fields[1].as` stands beside `system` → remove it: what the list itself knows of an \
+             item is only taken as it is [manifest.contradiction]",
+            "sync.yaml:13:27: `spec.fields[2].system` is `Version` → allowed: ID, Created, Modified, Author, Editor \
+             [manifest.invalid_value]",
+        ],
+    );
+}
+
+#[test]
 fn a_key_that_stands_twice_is_refused_at_the_second_place() {
     says(
         &with("  paused: true\n  paused: false\n"),

@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use syncbridge_domain::facet::{Facet, SINGLE_LINE_MAX};
 use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, NewChoices, TargetMode};
 use syncbridge_domain::mapping::{FieldMapping, Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
+use syncbridge_domain::system_field::SystemField;
 
 /// The built-in text column of every plain list.
 pub const TITLE: &str = syncbridge_domain::mapping::TITLE_COLUMN;
@@ -59,7 +60,8 @@ impl DesiredList {
         let mut columns: Vec<_> = mapping
             .fields
             .iter()
-            .filter(|field| field.target != TITLE)
+            // What the list itself knows of an item is in every list.
+            .filter(|field| field.target != TITLE && SystemField::shown_under(&field.target).is_none())
             .map(desired_column)
             .collect();
         columns.push(DesiredColumn {

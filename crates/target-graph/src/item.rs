@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use syncbridge_domain::list_rules::{ItemIdentity, ListRules};
 use syncbridge_domain::mapping::{Mapping, STATE_COLUMN, SYNC_KEY_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item, ItemId};
+use syncbridge_domain::system_field::SystemField;
 use syncbridge_domain::version::Version;
 
 use crate::column::ListColumn;
@@ -58,6 +59,8 @@ impl Shape {
                 .iter()
                 .map(|column| column.name.clone())
                 .chain(key_column.clone().filter(|name| name == SYNC_KEY_COLUMN))
+                // Values show some of what the list itself knows under other names than its columns have.
+                .chain(SystemField::ALL.map(|field| field.shown_as().to_owned()))
                 .collect(),
             // A hidden column may be left out of the columns, too.
             key_hidden: key_column

@@ -8,6 +8,7 @@ use syncbridge_domain::failure::Failure;
 use syncbridge_domain::mapping::SYNC_KEY_COLUMN;
 use syncbridge_domain::quota::{Ru, WhyTag};
 use syncbridge_domain::receipt::{Fields, ItemId};
+use syncbridge_domain::system_field::SystemField;
 use syncbridge_domain::version::Version;
 
 use crate::classify::{Endpoint, Meaning};
@@ -62,7 +63,11 @@ impl<T: Transport> ListTarget<T> {
     /// Whatever keeps the list from answering.
     pub async fn dropped_columns(&self) -> Result<Vec<String>, Failure> {
         let now = self.client.columns(&self.site, &self.list).await?;
-        let shows = |name: &String| now.iter().any(|column| column.name == *name && !column.hidden);
+        let shows = |name: &String| {
+            // What the list itself knows of an item nobody can take away.
+            SystemField::shown_under(name).is_some()
+                || now.iter().any(|column| column.name == *name && !column.hidden)
+        };
         Ok(self
             .shape
             .mapped

@@ -317,6 +317,83 @@ async fn c_05_a_trigger_that_alters_what_we_write_is_pushed_back_once() {
 }
 
 #[tokio::test]
+async fn c_05_what_the_list_itself_knows_travels_with_an_edit_and_causes_no_write_of_its_own() {
+    let world = World::new().await;
+    world.sql(TABLE).await;
+    world
+        .sql("alter table t add item int, add made timestamptz, add changed timestamptz, add who text")
+        .await;
+    let mut fields: Vec<Json> = ["code", "price", "note"]
+        .map(|column| json!({ "column": column }))
+        .into();
+    for (column, system) in [
+        ("item", "ID"),
+        ("made", "Created"),
+        ("changed", "Modified"),
+        ("who", "Editor"),
+    ] {
+        fields.push(json!({"column": column, "system": system}));
+    }
+    let spec = with(json!({ "fields": fields }));
+    world.apply(&world.definition("t", "public.t", spec)).ok();
+    completed(&world, &[]).await;
+    idle(&world).await;
+    let known = "select count(*) from t where item is not null";
+    assert_eq!(world.count(known).await, 0, "nothing else was to be written yet");
+
+    let theirs = item(&world, "code 7").await;
+    world.person_edits("t", &theirs, &json!({"Price": 7.5})).await;
+    let edited = item(&world, "code 7").await;
+    let (counters, writes) = completed(&world, &[]).await;
+    assert_eq!(
+        (writes, &counters["updated_rows"]),
+        (Writes::NONE, &json!(1)),
+        "{counters:#}"
+    );
+    let row: (i32, bool, bool, String) = sqlx::query_as(
+        "select item, made = $1::timestamptz, changed = $2::timestamptz, who from t where code = 'code 7'",
+    )
+    .bind(edited["created"].as_str().unwrap())
+    .bind(edited["modified"].as_str().unwrap())
+    .fetch_one(world.source_pool())
+    .await
+    .unwrap();
+    assert_eq!(i64::from(row.0), edited["id"].as_i64().unwrap());
+    assert_eq!((row.1, row.2, row.3.as_str()), (true, true, "12"), "{edited:#}");
+    assert_eq!(world.count(known).await, 1);
+    idle(&world).await;
+
+    // Our own write changes what the list knows, and nothing answers that.
+    world
+        .sql("update t set note = 'ours' where code in ('code 7', 'code 8')")
+        .await;
+    let (counters, writes) = completed(&world, &[]).await;
+    assert_eq!(
+        (writes.patches, &counters["updated_rows"]),
+        (2, &json!(0)),
+        "{counters:#}"
+    );
+    idle(&world).await;
+    assert_eq!(world.count(known).await, 1);
+    // A table that loses one of them gets it back with the next edit, and not before.
+    world
+        .sql("update t set who = null, changed = null where code = 'code 7'")
+        .await;
+    idle(&world).await;
+    // An item that a person adds brings them along.
+    world.person_adds("t", &json!({"Code": "new", "Price": 1})).await;
+    completed(&world, &[]).await;
+    assert_eq!(
+        world
+            .count("select count(*) from t where code = 'new' and item is not null and who = '12'")
+            .await,
+        1
+    );
+    idle(&world).await;
+    world.assert_equal("t", 21);
+}
+
+#[tokio::test]
 async fn items_that_stood_there_before_the_first_look_become_rows_only_with_a_persons_word() {
     let world = World::new().await;
     world.sql(TABLE).await;
