@@ -76,6 +76,11 @@ impl Addressed {
         Identity::new(&self.hash_key, &self.namespace, key)
     }
 
+    /// The key of identities and hashes.
+    pub(crate) fn hash_key(&self) -> &HashKey {
+        &self.hash_key
+    }
+
     /// The digest by which a row's content is recognised.
     pub(crate) fn digest(&self, cells: &[Cell]) -> RowDigest {
         row_digest(&self.hash_key, self.mapping.layout(), &self.mapping, cells)

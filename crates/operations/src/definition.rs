@@ -10,6 +10,7 @@ use syncbridge_domain::table::TableShape;
 use syncbridge_manifest::{Kind, SyncDefinitionSpec};
 use syncbridge_meta_store::{Error as StoreError, PgConnection, definitions};
 
+use crate::Operations;
 use crate::addressed::spelled_key;
 use crate::error::Result;
 use crate::shelf::{Shelf, unknown};
@@ -27,6 +28,20 @@ pub(crate) async fn id(
             Err(unknown(&shelf, Kind::SyncDefinition, name).into())
         }
         Err(other) => Err(other.into()),
+    }
+}
+
+impl Operations {
+    /// A definition's document.
+    pub(crate) async fn definition_spec(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> Result<SyncDefinitionSpec> {
+        Ok(Shelf::load(connection, self.workspace)
+            .await?
+            .definition(name)?
+            .clone())
     }
 }
 

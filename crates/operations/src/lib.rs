@@ -17,6 +17,7 @@ mod delete;
 mod diff;
 mod error;
 mod get;
+mod history_view;
 mod ledger_show;
 mod list_side;
 pub mod ports;
@@ -30,6 +31,9 @@ mod run_list;
 mod shelf;
 mod site_zone;
 mod verify_list;
+mod why;
+mod why_told;
+mod why_view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,7 +52,8 @@ pub use delete::{Deleted, Farewell};
 pub use diff::DocumentDifference;
 pub use error::{Error, Result};
 pub use get::{Found, Shown};
-pub use ledger_show::{LedgerEntry, LedgerView};
+pub use history_view::{FieldHappened, Happened, MarkView};
+pub use ledger_show::{LedgerEntry, LedgerView, LedgerWanted};
 pub use preflight::CheckReport;
 pub use quarantine_edit::{CellChange, QuarantineEdited};
 pub use quarantine_explain::{CellProblem, QuarantineExplained, RowNow};
@@ -59,6 +64,10 @@ pub use run_list::RunView;
 pub use syncbridge_meta_store::Change;
 pub use syncbridge_meta_store::ledger::ConflictStatus;
 pub use verify_list::{DifferenceView, DifferencesWanted, VerificationView};
+pub use why::WhyAsked;
+pub use why_view::{
+    AgainstAgreed, CellAgreed, CellLive, CellStep, InQuarantine, OpenWrite, SideNow, Waiting, WhyView,
+};
 
 /// Everything the verbs share.
 pub struct Operations {

@@ -12,6 +12,7 @@ use syncbridge_domain::identity::{HashKey, Key};
 use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
+use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::run::{Progress, RunOutcome, RunSpec, SourceSpec, TargetSpec};
 use syncbridge_domain::table::TableShape;
@@ -195,6 +196,14 @@ pub trait Adapters: Send + Sync {
     fn read_rows<'a>(&'a self, place: RowPlace<'a>, keys: &'a [Key]) -> Answer<'a, Vec<Presence<SourceRow>>>;
     /// Corrects one row in the source and answers it as it is then.
     fn edit_row<'a>(&'a self, place: RowPlace<'a>, edit: RowEdit<'a>) -> Answer<'a, SourceRow>;
+    /// One item as the list shows it now; `None`: it is not there, or not for us.
+    fn read_item<'a>(
+        &'a self,
+        access: &'a ConnectionAccess,
+        target: &'a TargetSpec,
+        mapping: &'a Mapping,
+        item: &'a ItemId,
+    ) -> Answer<'a, Option<Item>>;
     /// What provisioning would do; writes nothing.
     fn list_plan<'a>(&'a self, access: &'a ConnectionAccess, wish: ListWish<'a>) -> Answer<'a, ListState>;
     /// Makes the list or adds what it lacks.

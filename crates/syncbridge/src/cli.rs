@@ -5,6 +5,7 @@ pub(crate) mod quarantine;
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use syncbridge_domain::verification::DifferenceKind;
 
@@ -69,9 +70,22 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     /// Show the newest runs and how they went
     Runs(RunsArgs),
-    /// See what both sides last agreed on
+    /// See what both sides last agreed on, now or at a time, and what happened to a row
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Tell why a cell shows what it shows
+    ///
+    /// Puts together what is known of one cell: what both sides agreed on, writes under way, whether the row waits or is
+    /// in quarantine, conflicts, and every change with its run, direction, rule and Graph's request-id, the newest
+    /// first. The last line says in one sentence what happened, why, and what to do next. Nothing is changed. With
+    /// --live both sides are looked at as well, which shows the two cells and costs a resource unit or two.
+    #[command(
+        override_usage = "syncbridge why [OPTIONS] <NAME> <KEY>... <FIELD>",
+        after_help = "Examples:\n  syncbridge why projects 1042 budget\n  syncbridge why orders 2026 17 status --live\n\n\
+                      KEY is the value of the key column as PostgreSQL prints it; of a key of several columns all of \
+                      them, in their order. FIELD is the column of the table, or the list's by the name people see."
+    )]
+    Why(WhyArgs),
     /// See or reset how far a table and its list were taken over
     #[command(subcommand)]
     Cursor(CursorCommand),
@@ -269,7 +283,60 @@ pub(crate) enum LedgerCommand {
         /// Values of the key columns in their order, as PostgreSQL prints them
         #[arg(required = true)]
         key: Vec<String>,
+        #[command(flatten)]
+        page: HistoryArgs,
     },
+}
+
+#[derive(Args)]
+pub(crate) struct HistoryArgs {
+    /// How it stood then: 2026-03-01T09:30:00Z, or "2026-03-01 09:30" in UTC
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) as_of: Option<DateTime<Utc>>,
+    /// Of the history what is older than this number: the last of the page before
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) before: Option<u64>,
+    /// How many entries of the history
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
+}
+
+/// A moment as people write it; without an offset it is UTC.
+fn moment(text: &str) -> Result<DateTime<Utc>, String> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(at.to_utc());
+    }
+    let naive = [
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+    ]
+    .iter()
+    .find_map(|form| NaiveDateTime::parse_from_str(text.trim_end_matches(" UTC"), form).ok());
+    let day = || {
+        NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()?
+            .and_hms_opt(0, 0, 0)
+    };
+    naive.or_else(day).map(|naive| naive.and_utc()).ok_or_else(|| {
+        "a time such as 2026-03-01T09:30:00Z, \"2026-03-01 09:30\" or 2026-03-01, in UTC".to_owned()
+    })
+}
+
+#[derive(Args)]
+pub(crate) struct WhyArgs {
+    /// Name of the definition
+    pub(crate) name: String,
+    /// Values of the key columns in their order, as PostgreSQL prints them, and then the column
+    #[arg(required = true, num_args = 2.., value_names = ["KEY", "FIELD"], allow_negative_numbers = true)]
+    pub(crate) cell: Vec<String>,
+    /// Look at both sides now: shows what table and list hold
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// How many changes
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=500))]
+    pub(crate) limit: u32,
 }
 
 /// How the simulator treats load.

@@ -9,11 +9,12 @@ use clap::{Arg, Command, CommandFactory as _};
 use crate::cli::Cli;
 
 /// Quoted words of the form `a.b` in the sources that are no codes of failures.
-const NOT_CODES: [&str; 16] = [
+const NOT_CODES: [&str; 17] = [
     // Names under which columns are sealed.
     "conflicts.sealed_source",
     "conflicts.sealed_target",
     "definitions.data_key",
+    "effects.sealed_before",
     "effects.sealed_sent",
     "effects.sent",
     "hash_keys.sealed",

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Key;
+use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::{ListSurvey, SourceSurvey, SurveyWish};
+use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::run::{RunOutcome, TargetSpec};
 use syncbridge_domain::table::TableShape;
@@ -171,6 +173,18 @@ impl Adapters for Wiring {
                 edit.accept,
             )
             .await
+        })
+    }
+
+    fn read_item<'a>(
+        &'a self,
+        access: &'a ConnectionAccess,
+        target: &'a TargetSpec,
+        mapping: &'a Mapping,
+        item: &'a ItemId,
+    ) -> Answer<'a, Option<Item>> {
+        Box::pin(async move {
+            worker::read_item(&self.services, &graph_access(access), target, mapping, item).await
         })
     }
 

@@ -18,7 +18,7 @@ mod token_file;
 pub use clock::{OsEntropy, SystemClock};
 pub use graph_access::{GraphAccess, GraphSignIn, Proof};
 pub use job::{Job, Services, run_job};
-pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, sign_in, survey_list};
+pub use look::{ListPlan, ListWish, describe_table, list_plan, provision, read_item, sign_in, survey_list};
 pub use ports::{LedgerPort, SourcePort, StagedPort, ledger_port, source_port};
 pub use rows::{edit_row, read_rows, survey_source};
 pub use syncbridge_source_postgres::{Access as SourceAccess, TableRef, TlsMode};

@@ -7,14 +7,19 @@ use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::list_rules::{ColumnOptions, ItemIdentity, ListFacts, ListRules};
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::preflight::ListSurvey;
+use syncbridge_domain::quota::WhyTag;
+use syncbridge_domain::receipt::{Item, ItemId, ItemRead};
 use syncbridge_domain::run::TargetSpec;
 use syncbridge_domain::table::{ColumnShape, TableShape};
+use syncbridge_engine::ports::Target as _;
 use syncbridge_source_postgres::catalog::TableDescription;
 use syncbridge_source_postgres::{Access, Catalog, TableRef};
+use syncbridge_target_graph::ListSettings;
 use syncbridge_target_graph::column::DesiredList;
 
 use crate::graph_access::GraphAccess;
 use crate::job::Services;
+use crate::target_port::TargetPort;
 
 /// What a table looks like.
 ///
@@ -151,6 +156,28 @@ pub async fn survey_list(
     target: &TargetSpec,
 ) -> Result<ListSurvey, Failure> {
     services.graph(access)?.survey(&target.site, &target.list).await
+}
+
+/// One item as the list shows it now, for a person who asks; `None`: it is not there, or not for us. Costs one resource
+/// unit beside what opening the list costs.
+///
+/// # Errors
+/// A site or list that cannot be read.
+pub async fn read_item(
+    services: &Services,
+    access: &GraphAccess,
+    target: &TargetSpec,
+    mapping: &Mapping,
+    item: &ItemId,
+) -> Result<Option<Item>, Failure> {
+    let client = services.graph(access)?;
+    let list = TargetPort::new(client, target.clone(), mapping.clone(), ListSettings::default());
+    let mut read = list.read(std::slice::from_ref(item), WhyTag::Verify).await;
+    match read.pop() {
+        Some(ItemRead::One(item)) => Ok(Some(item)),
+        Some(ItemRead::Gone) | None => Ok(None),
+        Some(ItemRead::Unknown(failure)) => Err(failure),
+    }
 }
 
 /// Makes the list, or adds what it lacks. Writes nothing where nothing is missing.

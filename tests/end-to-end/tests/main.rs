@@ -17,6 +17,7 @@ mod deletes;
 mod errors;
 mod every_type;
 mod guards;
+mod history;
 mod keys;
 mod late;
 mod lifecycle;

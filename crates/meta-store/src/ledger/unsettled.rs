@@ -6,6 +6,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Row as _};
 use syncbridge_domain::dirty::retry_delay;
 use syncbridge_domain::effect::{AfterState, Effect, EffectKind, EffectState, Fence, ItemLink, Subject};
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::version::Version;
@@ -17,6 +18,13 @@ use crate::number::{from_bigint, from_integer};
 /// How long after the last step of [`retry_delay`] an armed write is looked for again.
 const SELDOM: Duration = Duration::from_hours(24);
 
+/// Columns in the order they are read in.
+const EFFECT: &str =
+    "effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
+        after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
+        greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint,
+        witnessed, source_xid, coalesce(old_identity, identity)";
+
 impl DefinitionStore {
     /// Open effects, then armed ones whose next look is due; oldest first in both.
     ///
@@ -24,17 +32,34 @@ impl DefinitionStore {
     /// [`Error::Open`] where sent values do not open.
     pub async fn unsettled(&self, limit: u32) -> Result<Vec<Effect>> {
         self.timed(async {
-            let rows = sqlx::query(
-                "SELECT effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
-                        after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
-                        greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint,
-                        witnessed, source_xid, coalesce(old_identity, identity)
-                 FROM effects
+            let rows = sqlx::query(AssertSqlSafe(format!(
+                "SELECT {EFFECT} FROM effects
                  WHERE definition_id = $1 AND (state = 'open' OR next_probe_at <= clock_timestamp())
-                 ORDER BY (state = 'armed'), created_at, effect_id LIMIT $2",
-            )
+                 ORDER BY (state = 'armed'), created_at, effect_id LIMIT $2"
+            )))
             .bind(self.definition.uuid())
             .bind(i64::from(limit))
+            .fetch_all(&mut *self.store.acquire().await?)
+            .await?;
+            rows.iter().map(|row| self.read_effect(row)).collect()
+        })
+        .await
+    }
+
+    /// Writes of one identity whose outcome is not settled, oldest first, armed ones included whether their next look is
+    /// due or not.
+    ///
+    /// # Errors
+    /// [`Error::Open`] where sent values do not open.
+    pub async fn writes_of(&self, identity: Identity) -> Result<Vec<Effect>> {
+        self.timed(async {
+            let rows = sqlx::query(AssertSqlSafe(format!(
+                "SELECT {EFFECT} FROM effects
+                 WHERE definition_id = $1 AND (identity = $2 OR old_identity = $2)
+                 ORDER BY created_at, effect_id LIMIT 100"
+            )))
+            .bind(self.definition.uuid())
+            .bind(identity.as_bytes().as_slice())
             .fetch_all(&mut *self.store.acquire().await?)
             .await?;
             rows.iter().map(|row| self.read_effect(row)).collect()

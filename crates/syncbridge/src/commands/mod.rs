@@ -19,6 +19,7 @@ mod run;
 mod runs;
 mod verdict;
 mod verify;
+mod why;
 
 use clap::CommandFactory as _;
 
@@ -39,7 +40,10 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::List(args) => get::get(&settings, &args.kind, None).await,
         Command::Delete(args) => delete::delete(&settings, &args).await,
         Command::Runs(args) => runs::runs(&settings, &args).await,
-        Command::Ledger(LedgerCommand::Show { name, key }) => ledger::show(&settings, &name, &key).await,
+        Command::Ledger(LedgerCommand::Show { name, key, page }) => {
+            ledger::show(&settings, &name, &key, &page).await
+        }
+        Command::Why(args) => why::why(&settings, &args).await,
         Command::Cursor(CursorCommand::Show(named)) => cursor::show(&settings, &named.name).await,
         Command::Cursor(CursorCommand::Reset { name, delta }) => cursor::reset(&settings, &name, delta).await,
         Command::Conflicts(command) => conflicts::conflicts(&settings, &command).await,
