@@ -11,6 +11,7 @@ use syncbridge_domain::effect::{Admission, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
+use syncbridge_domain::item_subject::item_of;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
@@ -90,7 +91,7 @@ impl<W: World> Session<'_, W> {
                     round.quarantines.push((*entry, work.dirty));
                 }
                 Intent::Wait => round.waiting.push(work),
-                Intent::Quarantine(entry) => round.quarantines.push((*entry, work.dirty)),
+                Intent::Quarantine(entry) => round.quarantines.push((*entry, work.refused_sequence())),
                 Intent::Park => round.parked.push(work),
             }
         }
@@ -358,14 +359,13 @@ impl<W: World> Session<'_, W> {
     async fn mark_left(&self, left: Vec<Work>) -> PortResult<()> {
         let marks: Vec<DirtyMark> = left
             .iter()
-            .filter(|work| work.dirty.is_none())
-            .map(|work| {
-                let subject = self.subject_to_keep(work);
-                DirtyMark {
-                    identity: subject.identity,
-                    key: subject.key,
-                    ..work.dirty_mark()
-                }
+            .map(|work| (work, self.subject_to_keep(work)))
+            // Dirty rows of items are cleared by whoever took them, unless they are marked anew.
+            .filter(|(work, subject)| work.dirty.is_none() || item_of(&subject.key).is_some())
+            .map(|(work, subject)| DirtyMark {
+                identity: subject.identity,
+                key: subject.key,
+                ..work.dirty_mark()
             })
             .collect();
         if marks.is_empty() {
@@ -393,9 +393,12 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Whom a dirty row stands for: an item that was to become a row and did not is still only an item.
-    fn subject_to_keep(&self, work: &Work) -> Subject {
-        match (&work.base, work.target.one()) {
-            (None, Some(item)) if self.pulls() && work.source.one().is_none() => self.subject_of(item),
+    pub(crate) fn subject_to_keep(&self, work: &Work) -> Subject {
+        let is_only_an_item = work.base.is_none() || work.newcomer.is_some();
+        match work.target.one() {
+            Some(item) if self.pulls() && is_only_an_item && work.source.one().is_none() => {
+                self.subject_of(item)
+            }
             _ => work.subject.clone(),
         }
     }

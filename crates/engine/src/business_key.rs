@@ -356,6 +356,7 @@ impl<W: World> Session<'_, W> {
             search: None,
             resolutions: Vec::new(),
             turns: Vec::new(),
+            newcomer: None,
         };
         self.stamp(work, &after)
     }

@@ -140,6 +140,12 @@ impl<W: World> Session<'_, W> {
             Some(LedgerState::Live) => Base::Live,
             // A new item under the key of a buried row is nobody's restore.
             Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,
+            // A person made another item for a row that is there and had none.
+            Some(LedgerState::Kept | LedgerState::Archived)
+                if self.pulls() && is_another_item(work) && work.source.one().is_some() =>
+            {
+                Base::None
+            }
             Some(LedgerState::Tombstone) => Base::Tombstone,
             Some(LedgerState::Kept | LedgerState::Archived) => Base::Left,
         };
@@ -285,7 +291,7 @@ impl<W: World> Session<'_, W> {
 
     fn intent(&mut self, work: &Work, agreed: &Agreed, decision: &Decision) -> PortResult<Intent> {
         match decision.row {
-            RowDecision::Nothing => Ok(Intent::Done),
+            RowDecision::Nothing => Ok(self.second_beside_left(work).unwrap_or(Intent::Done)),
             RowDecision::Fields => self.intent_of_fields(work, agreed, decision),
             RowDecision::Adopt => Ok(self.adopt(work, agreed, decision)),
             RowDecision::CreateItem => Ok(self.create_or_wait(work)),
@@ -309,11 +315,7 @@ impl<W: World> Session<'_, W> {
                 self.tell_frozen();
                 Ok(Intent::Park)
             }
-            RowDecision::ParkMany => Ok(Intent::Quarantine(Box::new(self.quarantine(
-                &work.subject,
-                None,
-                many(work),
-            )))),
+            RowDecision::ParkMany => Ok(self.refuse(work, many(work))),
             RowDecision::ForeignDeleteReported
                 if self.repairs() && work.target == Presence::None && work.source.one().is_some() =>
             {

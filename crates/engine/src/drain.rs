@@ -165,6 +165,7 @@ impl<W: World> Session<'_, W> {
                 search: None,
                 resolutions: Vec::new(),
                 turns: Vec::new(),
+                newcomer: None,
             });
         let mut works: Vec<Work> = works.collect();
         self.look_at_held(&mut works).await?;

@@ -81,6 +81,7 @@ impl<W: World> Session<'_, W> {
                 search: None,
                 resolutions: Vec::new(),
                 turns: Vec::new(),
+                newcomer: None,
             })
             .collect();
         self.learn_turns(&mut works).await?;

@@ -257,6 +257,7 @@ impl<W: World> Session<'_, W> {
             search: None,
             resolutions: Vec::new(),
             turns: Vec::new(),
+            newcomer: None,
             rounds: 0,
         }
     }

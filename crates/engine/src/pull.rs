@@ -27,6 +27,9 @@ use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
 use crate::work::{Intent, RowAttempt, Work};
 
+/// An item that stood in the list before the definition did: no row is made of it by itself.
+pub(crate) const FIRST_INSERTS: &str = "plan.first_inserts";
+
 impl<W: World> Session<'_, W> {
     /// Whether the list's value would cut what the source holds now.
     pub(crate) fn pull_would_lose(&self, field: &FieldMapping, cell: Option<&Cell>) -> bool {
@@ -156,7 +159,12 @@ impl<W: World> Session<'_, W> {
             }
             taken.push((*at, target_hash(self.ports.hash_key, shown)));
             turns.extend(self.turn_to_source(agreed, *at, decision.fields[*at], shown));
-            if decision.fields[*at] == FieldDecision::ConflictToSource {
+            let known = agreed.fields[*at].0;
+            // What the source was given although the list owns it is an edit like any other.
+            let edited = known.is_some() && known != source_hash(self.ports.hash_key, &source.cells[*at]);
+            if !field.passive && (edited || self.was_never_shown(field, agreed, *at, source))
+                || decision.fields[*at] == FieldDecision::ConflictToSource
+            {
                 overrides.push((*at, shown.clone()));
             }
         }
@@ -174,17 +182,24 @@ impl<W: World> Session<'_, W> {
         }))
     }
 
+    /// Whether the source's value of a field that the list owns is one that the list was never given: it was there when
+    /// the item was made.
+    fn was_never_shown(&self, field: &FieldMapping, agreed: &Agreed, at: usize, source: &SourceRow) -> bool {
+        let nothing = target_hash(self.ports.hash_key, &Json::Null);
+        field.direction == Direction::Pull
+            && agreed.fields[at].1 == nothing
+            && !self.equivalent(field, &source.cells[at], &Json::Null)
+    }
+
     /// Makes a row of an item that a person added. What the item leaves blank is left to the column's default.
     pub(crate) fn insert_row(&self, work: &Work) -> Intent {
         let Some(item) = work.target.one() else {
             return Intent::Look;
         };
-        if self.first_list_pass && !self.spec.options.approve_unagreed {
-            return Intent::Quarantine(Box::new(self.quarantine(
-                &work.subject,
-                None,
-                self.first_inserts(),
-            )));
+        let was_there_first =
+            self.first_list_pass || work.newcomer.is_some_and(|newcomer| newcomer.awaits_approval);
+        if was_there_first && !self.spec.options.approve_unagreed {
+            return self.refuse(work, self.first_inserts());
         }
         let key = match self.key_to_keep(work) {
             Ok(key) => key,
@@ -193,18 +208,26 @@ impl<W: World> Session<'_, W> {
         let mut set = Vec::new();
         let mut taken = Vec::new();
         let mut before = Agreed::unknown(self.spec.mapping.fields.len());
+        let known = work.base.as_ref().and_then(|base| self.agreed_now(base));
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
             let Some(shown) = item.value(&field.target) else {
                 continue;
             };
             let hash = target_hash(self.ports.hash_key, shown);
             // The row did not exist, so it held nothing: whatever it holds once it is there is the source's own.
-            before.fields[at] = (source_hash(self.ports.hash_key, &None), hash);
+            let nothing = source_hash(self.ports.hash_key, &None);
+            before.fields[at] = (nothing, hash);
             if let Some(text) = key.get(&field.column) {
                 set.push((at, Some(text.as_str().into())));
                 continue;
             }
-            if field.direction == Direction::Push {
+            // A row that comes back has back what the source once gave to the list.
+            let was_ours = !field.passive && known.as_ref().is_some_and(|known| known.fields[at].1 == hash);
+            if field.direction == Direction::Push && !was_ours {
+                if !shown.is_null() && !field.passive {
+                    // A person filled what the source owns: nobody agreed on that.
+                    before.fields[at] = (nothing, None);
+                }
                 continue;
             }
             match self.cell_of(work, field, shown) {
@@ -241,8 +264,7 @@ impl<W: World> Session<'_, W> {
                 "the row is to come back under its key, and a key column is not among the fields",
                 "map every key column, or make the row in the source by hand",
             );
-            let entry = self.quarantine(&work.subject, None, failure);
-            return Err(Box::new(Intent::Quarantine(Box::new(entry))));
+            return Err(Box::new(self.refuse(work, failure)));
         }
         let pairs = columns.iter().zip(texts);
         Ok(pairs
@@ -371,19 +393,21 @@ impl<W: World> Session<'_, W> {
         to_source(field, self.spec.mapping.time_zone, shown).map_err(|refusal| {
             let failure = Failure::new(Scope::Row, refusal.code(), refusal.to_string(), refusal.fix())
                 .column(field.column.clone());
-            let cells = work.source.one().map(|row| row.cells.as_slice());
-            Box::new(Intent::Quarantine(Box::new(self.quarantine(
-                &work.subject,
-                cells,
-                failure,
-            ))))
+            Box::new(self.refuse(work, failure))
         })
+    }
+
+    /// Puts a work into quarantine: under its row, or under its item where no row is there.
+    pub(crate) fn refuse(&self, work: &Work, failure: Failure) -> Intent {
+        let cells = work.source.one().map(|row| row.cells.as_slice());
+        let subject = self.subject_to_keep(work);
+        Intent::Quarantine(Box::new(self.quarantine(&subject, cells, failure)))
     }
 
     fn first_inserts(&self) -> Failure {
         Failure::new(
             Scope::Row,
-            "plan.first_inserts",
+            FIRST_INSERTS,
             "the list held this item before the definition looked at it for the first time",
             format!(
                 "look at the list; `syncbridge run {} --approve` makes rows of its items",

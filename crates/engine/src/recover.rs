@@ -439,6 +439,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             search: None,
             resolutions: Vec::new(),
             turns: Vec::new(),
+            newcomer: None,
         },
         effect: NewEffect {
             id: EffectId::from_uuid(effect.id.uuid()),

@@ -297,5 +297,6 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         search: None,
         resolutions: Vec::new(),
         turns: Vec::new(),
+        newcomer: None,
     }
 }

@@ -67,6 +67,7 @@ impl<W: World> Session<'_, W> {
                 search: None,
                 resolutions: Vec::new(),
                 turns: Vec::new(),
+                newcomer: None,
             });
             self.apply(works.collect()).await?;
         }

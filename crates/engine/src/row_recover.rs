@@ -97,10 +97,17 @@ impl<W: World> Session<'_, W> {
         let shows = match (effect.kind, rows.first()) {
             (EffectKind::DeleteRow, Some(Presence::None)) => true,
             (EffectKind::DeleteRow, _) => false,
+            // Nobody but this very insert was given that key, whatever a trigger made of the rest.
+            (EffectKind::InsertRow, Some(Presence::One(_))) if self.source_chose_key(effect) => true,
             (_, Some(Presence::One(row))) => self.shows_what_was_sent(effect, row),
             _ => false,
         };
         Ok(if shows { Fate::Applied } else { Fate::Not })
+    }
+
+    fn source_chose_key(&self, effect: &Effect) -> bool {
+        let key = &self.spec.mapping.key;
+        !key.iter().any(|column| effect.sent.contains_key(&column.name))
     }
 
     fn shows_what_was_sent(&self, effect: &Effect, row: &SourceRow) -> bool {

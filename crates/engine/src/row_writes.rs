@@ -10,6 +10,7 @@ use syncbridge_domain::effect::{AfterState, EffectKind, Subject, Witness};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::row_write::{Assignment, Commit, RowReceipt, RowWrite};
@@ -243,14 +244,14 @@ impl<W: World> Session<'_, W> {
                 });
                 return;
             }
-            let entry = self.quarantine(&attempt.work.subject, None, failure);
+            let entry = self.quarantine(&self.subject_to_keep(&attempt.work), None, failure);
             self.counters.quarantined += 1;
             closed.pop();
             closed.push(quarantined(&attempt, entry));
             return;
         }
         let cells = attempt.work.source.one().map(|row| row.cells.as_slice());
-        let entry = self.quarantine(&attempt.work.subject, cells, failure);
+        let entry = self.quarantine(&self.subject_to_keep(&attempt.work), cells, failure);
         self.counters.quarantined += 1;
         closed.push(quarantined(&attempt, entry));
     }
@@ -277,8 +278,14 @@ impl<W: World> Session<'_, W> {
             None => vec![None; row.cells.len()],
         };
         for ((at, _), written) in set.iter().zip(written) {
-            cells[*at].clone_from(written);
-            after.fields[*at].0 = source_hash(hash_key, written);
+            // Where the list owns a field, what the table makes of its value is only how it is kept there: nobody is to
+            // put it back again and again.
+            let kept = match self.spec.mapping.fields[*at].direction {
+                Direction::Pull => &row.cells[*at],
+                Direction::Push | Direction::Both => written,
+            };
+            cells[*at].clone_from(kept);
+            after.fields[*at].0 = source_hash(hash_key, kept);
         }
         for (at, shown) in &attempt.taken {
             after.fields[*at].1 = *shown;
@@ -377,6 +384,7 @@ impl<W: World> Session<'_, W> {
                 },
                 source: Presence::One(row),
                 base: Some(after),
+                newcomer: None,
                 dirty: if was_an_item { None } else { attempt.work.dirty },
                 rounds: attempt.work.rounds.saturating_add(1),
                 ..attempt.work
@@ -458,7 +466,7 @@ fn settled(attempt: &RowAttempt, verdict: Verdict) -> Settlement {
 
 fn quarantined(attempt: &RowAttempt, entry: syncbridge_domain::dirty::NewQuarantine) -> Settlement {
     Settlement {
-        clears_dirty: attempt.work.dirty,
+        clears_dirty: attempt.work.refused_sequence(),
         ..settled(attempt, Verdict::Quarantined(Box::new(entry)))
     }
 }

@@ -4,6 +4,8 @@
 //! making a row of it would revive that row, so it is reported. An item without one is a person's, and becomes a row
 //! exactly once: its subject is the item itself until the row exists.
 
+use std::collections::BTreeSet;
+
 use syncbridge_domain::convert_back::key_of_item;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, TargetHint};
 use syncbridge_domain::effect::Subject;
@@ -18,8 +20,9 @@ use syncbridge_domain::row::Presence;
 
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Source};
+use crate::pull::FIRST_INSERTS;
 use crate::session::{Session, World};
-use crate::work::{Heard, Work};
+use crate::work::{Heard, Intent, Newcomer, Work};
 
 /// What an item without a ledger row is.
 enum Stranger {
@@ -97,11 +100,26 @@ impl<W: World> Session<'_, W> {
 
     /// Items with their sync keys in sight, and the sequences of the dirty rows that stand for them.
     pub(crate) async fn apply_strangers(&mut self, items: Vec<(Item, Option<u64>)>) -> PortResult<()> {
-        let mut people = Vec::new();
+        let mut waiting = items;
+        while !waiting.is_empty() {
+            waiting = self.apply_some_strangers(waiting).await?;
+        }
+        Ok(())
+    }
+
+    /// Answers the items that bear the key of another one among these: they are judged once that one is a row's.
+    async fn apply_some_strangers(
+        &mut self,
+        items: Vec<(Item, Option<u64>)>,
+    ) -> PortResult<Vec<(Item, Option<u64>)>> {
+        let mut people: Vec<(Subject, Item, Option<u64>)> = Vec::new();
+        let mut later = Vec::new();
+        let mut taken = BTreeSet::new();
         let mut refused = Vec::new();
         let mut orphans = 0u64;
         for (item, dirty) in items {
             match self.judge_stranger(&item).await? {
+                Stranger::Person(subject) if !taken.insert(subject.identity) => later.push((item, dirty)),
                 Stranger::Person(subject) => people.push((subject, item, dirty)),
                 Stranger::Orphan => orphans += 1,
                 Stranger::Second(subject, other) => {
@@ -124,7 +142,8 @@ impl<W: World> Session<'_, W> {
                 .quarantine(self.fence(), self.spec.run, &refused)
                 .await?;
         }
-        self.apply_people(people).await
+        self.apply_people(people).await?;
+        Ok(later)
     }
 
     async fn judge_stranger(&self, item: &Item) -> PortResult<Stranger> {
@@ -202,34 +221,66 @@ impl<W: World> Session<'_, W> {
             let (rows, mark) = self.ports.source.read_keys(&keyed).await?;
             let ids: Vec<Identity> = page.iter().map(|(subject, ..)| subject.identity).collect();
             let bases = self.ports.ledger.rows(&ids).await?;
+            let awaiting = self.awaiting_approval(&page).await?;
             let mut rows = rows.into_iter();
-            let works = page.into_iter().zip(bases).map(|((subject, item, dirty), base)| {
-                let without_row = item_of(&subject.key).is_some();
-                let source = match without_row {
-                    // The source is to choose the key: no row can be there.
-                    true => Presence::None,
-                    false => rows.next().unwrap_or(Presence::Unseen),
-                };
-                Work {
-                    subject,
-                    source,
-                    mark,
-                    base,
-                    target: Presence::One(item),
-                    // The dirty row stands for the item; a row that has a key of its own is another subject.
-                    dirty: dirty.filter(|_| without_row),
-                    why: WhyTag::Change,
-                    heard: Heard::changed(),
-                    search: None,
-                    resolutions: Vec::new(),
-                    turns: Vec::new(),
-                    rounds: 0,
-                }
-            });
+            let known = bases.into_iter().zip(awaiting);
+            let works =
+                page.into_iter()
+                    .zip(known)
+                    .map(|((subject, item, dirty), (base, awaits_approval))| {
+                        let without_row = item_of(&subject.key).is_some();
+                        let source = match without_row {
+                            // The source is to choose the key: no row can be there.
+                            true => Presence::None,
+                            false => rows.next().unwrap_or(Presence::Unseen),
+                        };
+                        Work {
+                            subject,
+                            source,
+                            mark,
+                            base,
+                            target: Presence::One(item),
+                            // The dirty row stands for the item; a row that has a key of its own is another subject.
+                            dirty: dirty.filter(|_| without_row),
+                            why: WhyTag::Change,
+                            heard: Heard::changed(),
+                            search: None,
+                            resolutions: Vec::new(),
+                            turns: Vec::new(),
+                            newcomer: Some(Newcomer {
+                                dirty,
+                                awaits_approval,
+                            }),
+                            rounds: 0,
+                        }
+                    });
             let works: Vec<Work> = works.collect();
             self.apply(works).await?;
         }
         Ok(())
+    }
+}
+
+impl<W: World> Session<'_, W> {
+    /// A new item that bears the key of a row whose item was left standing when the row went.
+    pub(crate) fn second_beside_left(&self, work: &Work) -> Option<Intent> {
+        let (base, item) = (work.base.as_ref()?, work.target.one()?);
+        let left = matches!(base.state, LedgerState::Kept | LedgerState::Archived);
+        let is_second = work.newcomer.is_some() && left && is_another_items(base, item);
+        is_second.then(|| self.refuse(work, second(&item.id, &base.item)))
+    }
+
+    /// Which of these items were refused because they stood in the list before the definition did.
+    async fn awaiting_approval(&self, page: &[(Subject, Item, Option<u64>)]) -> PortResult<Vec<bool>> {
+        let items: Vec<Identity> = page
+            .iter()
+            .map(|(_, item, _)| self.subject_of(item).identity)
+            .collect();
+        let held = self.ports.ledger.quarantined(&items).await?;
+        let awaits = held
+            .into_iter()
+            .map(|held| held.is_some_and(|held| held.entry.failure.code == FIRST_INSERTS));
+        Ok(awaits.collect())
     }
 }
 

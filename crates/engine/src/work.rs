@@ -18,6 +18,16 @@ use syncbridge_domain::row_write::RowWrite;
 
 use crate::column_search::ColumnSearch;
 
+/// An item that belongs to no row yet. Whatever keeps it from becoming one is remembered under the item, because the
+/// row that its key names does not exist.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Newcomer {
+    /// The dirty row that stands for it.
+    pub(crate) dirty: Option<u64>,
+    /// It stood in the list before the definition did, and nobody has approved of it.
+    pub(crate) awaits_approval: bool,
+}
+
 /// What is known of one row so far.
 #[derive(Clone, Debug)]
 pub(crate) struct Work {
@@ -38,6 +48,8 @@ pub(crate) struct Work {
     pub(crate) resolutions: Vec<Resolution>,
     /// Fields of this row that came back to us before.
     pub(crate) turns: Vec<Turned>,
+    /// Its item belongs to no row yet.
+    pub(crate) newcomer: Option<Newcomer>,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
     /// Which column its list refuses, while that is looked for or once it is known.
@@ -64,6 +76,12 @@ impl Heard {
 impl Work {
     pub(crate) fn identity(&self) -> Identity {
         self.subject.identity
+    }
+
+    /// The sequence of the dirty row that a refusal moves into quarantine.
+    pub(crate) fn refused_sequence(&self) -> Option<u64> {
+        self.dirty
+            .or_else(|| self.newcomer.and_then(|newcomer| newcomer.dirty))
     }
 
     /// What makes its row dirty.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json, json};
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::identity::{Key, encode_key};
 use syncbridge_domain::row::Cell;
 use syncbridge_graph_sim::Method;
@@ -10,7 +11,7 @@ use syncbridge_graph_sim::Method;
 use crate::history::Change;
 use crate::model::source::{Refusal, TransactionId};
 use crate::people::StoredItem;
-use crate::scenario::EDITED;
+use crate::scenario::{EDITED, KEY_COLUMN, definition};
 use crate::world::World;
 
 /// The key of a row, by its number.
@@ -53,6 +54,7 @@ pub fn commit(world: &World, changes: &[Change], after: u32, rolled_back: bool) 
     }
 }
 
+/// The edited fields of a row, by the column of the table.
 fn cells(world: &World, values: [u8; EDITED]) -> Vec<(usize, Cell)> {
     (0_u8..)
         .zip(values)
@@ -82,7 +84,8 @@ fn apply(world: &World, transaction: TransactionId, change: &Change) -> Result<u
     }
 }
 
-const TARGETS: [&str; EDITED] = ["Title", "Amount", "Notes", "State"];
+/// Columns of the list that people and applications edit.
+pub const TARGETS: [&str; EDITED] = ["Title", "Amount", "Notes", "State"];
 
 /// One of the items there are.
 fn chosen(world: &World, item: u8) -> Option<StoredItem> {
@@ -114,20 +117,52 @@ pub fn edit(world: &World, item: u8, field: u8, value: u8) {
     let (status, now) = world.control(Method::Post, &place, Some(&body));
     told(world, "edit", status, &now);
     if let (200, Some(now)) = (status, StoredItem::of(&now)) {
-        world.people.typed(&before, &now, &[column]);
+        world
+            .people
+            .typed(&before, &now, &[column], world.timeline.wall());
         crate::invariants::notice_agreement(world);
     }
 }
 
-/// A person adds an item.
-pub fn add(world: &World, values: [u8; EDITED]) {
-    let fields: Map<String, Json> = (0_u8..)
+/// A person decides one of the conflicts that wait.
+pub fn decide(world: &World, which: u8, winner: Side) {
+    let parked = world.store.parked(definition());
+    let Some(at) = usize::from(which).checked_rem(parked.len()) else {
+        return;
+    };
+    let conflict = &parked[at];
+    let decided = world
+        .store
+        .resolve(definition(), conflict.identity, &conflict.column, winner);
+    let at = world.timeline.elapsed();
+    world.events.note("decide", at, u64::from(decided), &[]);
+    world.events.tell(at, || {
+        format!(
+            "person: decides `{}` of {}: {winner:?}",
+            conflict.column, conflict.identity
+        )
+    });
+}
+
+/// The service forgets every place in the list's changes once.
+pub fn expire_tokens(world: &World) {
+    let rule = json!({"kind": "resync", "on": ["delta"], "times": 1});
+    let (status, _) = world.control(Method::Post, "faults", Some(&rule));
+    told(world, "expire", status, &Json::Null);
+}
+
+/// A person adds an item, with the key of a row where one is named and the list shows it.
+pub fn add(world: &World, row: Option<u8>, values: [u8; EDITED]) {
+    let mut fields: Map<String, Json> = (0_u8..)
         .zip(values)
         .map(|(field, value)| {
             let column = TARGETS[usize::from(field)].to_owned();
             (column, world.scenario.typed(field, value))
         })
         .collect();
+    if let Some(row) = row.filter(|_| world.scenario.back.maps_key) {
+        fields.insert(KEY_COLUMN.to_owned(), world.scenario.typed_key(row));
+    }
     make(world, "add", &fields);
 }
 
@@ -136,7 +171,7 @@ fn make(world: &World, what: &str, fields: &Map<String, Json>) {
     let (status, made) = world.control(Method::Post, &path(world, "items"), Some(&body));
     told(world, what, status, &made);
     if let Some(made) = StoredItem::of(&made).filter(|_| status == 201) {
-        world.people.made(&made);
+        world.people.made(&made, world.timeline.wall());
     }
 }
 
@@ -146,7 +181,7 @@ pub fn remove(world: &World, item: u8) {
     let place = path(world, &format!("items/{}", item.id));
     let (status, answer) = world.control(Method::Delete, &place, None);
     told(world, "remove", status, &answer);
-    world.people.deleted(item.id);
+    world.people.deleted(item.id, world.timeline.wall());
 }
 
 /// A person takes an item out of the recycle bin.
@@ -171,6 +206,9 @@ pub fn restore(world: &World, item: u8) {
 pub fn copy(world: &World, item: u8, key: bool) {
     let Some(item) = chosen(world, item) else { return };
     let mut columns = TARGETS.to_vec();
+    if world.scenario.back.maps_key {
+        columns.push(KEY_COLUMN);
+    }
     if key {
         columns.push("SyncBridgeKey");
     }
@@ -201,6 +239,10 @@ pub fn touch(world: &World, item: u8) {
 
 /// An item gets permissions of its own.
 pub fn hide(world: &World, item: u8) {
+    // Whoever vouches for full visibility keeps others from this.
+    if world.scenario.policies.two_way.full_visibility && world.scenario.pulls() {
+        return;
+    }
     if let Some(id) = act(world, item, "hide") {
         world.people.hidden(id);
     }

@@ -77,13 +77,41 @@ pub struct Faults {
     pub memory_unanswered: u64,
     /// Reads of the source that fail, in thousandths.
     pub source_unreachable: u64,
+    /// The history is at its end.
+    #[serde(skip)]
+    at_rest: bool,
 }
 
 impl Faults {
     /// None at all.
     #[must_use]
     pub fn none() -> Self {
-        Self::default()
+        Self {
+            at_rest: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing goes wrong any more: a history is at rest.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        self.at_rest
+    }
+
+    /// The same, with what may go wrong where the list's changes are followed.
+    #[must_use]
+    pub fn with_delta(mut self, random: &mut Random) -> Self {
+        for rule in delta_rules() {
+            if random.permille(250) {
+                #[allow(clippy::cast_precision_loss, reason = "a small number")]
+                let probability = random.between(5, 120) as f64 / 1_000.0;
+                self.service.push(FaultRule {
+                    probability: Some(probability),
+                    ..rule
+                });
+            }
+        }
+        self
     }
 
     /// Those of a seed.
@@ -92,7 +120,7 @@ impl Faults {
         // From a calm day to a very bad one.
         let temper = *random.pick(&[0, 10, 10, 30, 30, 60]);
         if temper == 0 {
-            return Self::none();
+            return Self::default();
         }
         let mut on_the_way = Vec::new();
         for kind in OnTheWay::ALL {
@@ -124,6 +152,7 @@ impl Faults {
             memory_unreachable: rarely(random),
             memory_unanswered: rarely(random),
             source_unreachable: rarely(random),
+            at_rest: false,
         }
     }
 }
@@ -189,6 +218,30 @@ fn rules() -> Vec<FaultRule> {
     ]
 }
 
+/// Rules about the list's feed of changes.
+fn delta_rules() -> Vec<FaultRule> {
+    let on_delta = |kind| FaultRule {
+        kind: Some(kind),
+        on: vec!["delta".to_owned()],
+        ..FaultRule::default()
+    };
+    vec![
+        on_delta(FaultKind::Resync),
+        on_delta(FaultKind::DeltaDuplicate),
+        on_delta(FaultKind::ServerError),
+        FaultRule {
+            status: Some(400),
+            code: Some("invalidRequest".to_owned()),
+            message: Some("Provided sync token is malformed.".to_owned()),
+            ..on_delta(FaultKind::Refuse)
+        },
+        FaultRule {
+            retry_after: Some("3".to_owned()),
+            ..on_delta(FaultKind::Throttle)
+        },
+    ]
+}
+
 /// The name of a rule in reports.
 #[must_use]
 pub fn rule_name(rule: &FaultRule) -> String {
@@ -219,7 +272,7 @@ mod tests {
     #[test]
     fn every_rule_is_one_that_the_service_takes_and_has_a_name_of_its_own() {
         let mut names = std::collections::BTreeSet::new();
-        for rule in rules() {
+        for rule in rules().into_iter().chain(delta_rules()) {
             assert!(rule.check().is_ok(), "{rule:?}");
             assert!(
                 names.insert(format!("{} {:?}", rule_name(&rule), rule.status)),

@@ -1,8 +1,11 @@
 //! What happens in a history, as a list that can be printed, replayed and shortened.
 
 use serde::{Deserialize, Serialize};
+use syncbridge_domain::conflict::Side;
 
 use crate::random::Random;
+
+pub mod both_ways;
 
 /// A change of the source, inside a transaction. Values are numbers of the scenario's texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,13 +50,13 @@ pub enum Change {
 /// What a run is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
-    /// A push as scheduled.
+    /// A run as scheduled, in the definition's direction.
     Push,
-    /// A push that compares everything.
+    /// One that compares everything.
     FullPush,
-    /// A push that a person approved differences for.
+    /// One that a person approved differences for.
     ApprovedPush,
-    /// A push that begins its feed anew.
+    /// One that begins its feed anew.
     FreshPush,
     /// A comparison.
     Verify,
@@ -114,6 +117,25 @@ pub enum Action {
     Add {
         /// One value a field.
         values: [u8; 4],
+    },
+    /// A person adds an item and gives it the key of a row, where the list shows keys.
+    AddKeyed {
+        /// Number of the key.
+        row: u8,
+        /// One value a field.
+        values: [u8; 4],
+    },
+    /// A person decides a conflict that waits.
+    Decide {
+        /// Which of those that wait.
+        which: u8,
+        /// Whose value is to stand.
+        winner: Side,
+    },
+    /// A person has the list read as a whole again, or (`token`) the service stops knowing every place in its changes.
+    LosePlace {
+        /// The service forgets.
+        token: bool,
     },
     /// A person deletes an item.
     Remove {
@@ -179,6 +201,10 @@ impl Action {
             Action::SourceRestart => "source_restart",
             Action::Edit { .. } => "edit",
             Action::Add { .. } => "add",
+            Action::AddKeyed { .. } => "add_keyed",
+            Action::Decide { .. } => "decide",
+            Action::LosePlace { token: true } => "expire_tokens",
+            Action::LosePlace { token: false } => "reset_delta",
             Action::Remove { .. } => "remove",
             Action::Restore { .. } => "restore",
             Action::Copy { .. } => "copy",

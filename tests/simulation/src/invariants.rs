@@ -36,6 +36,10 @@ use crate::scenario::{definition, hash_key};
 use crate::simulation::Violation;
 use crate::world::World;
 
+mod both_ways;
+
+pub use both_ways::Book;
+
 /// Why a row, an item or a cell may be other than the invariant says.
 pub const EXEMPTIONS: &[(&str, &str)] = &[
     ("quarantined", "I1, I2: the row is in quarantine, with its cause"),
@@ -89,6 +93,14 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
         "sent_twice",
         "I1, a known gap: a create was sent twice, one request landed and was settled, its row went and its item was \
          deleted, and then the other request landed; verification reports the item",
+    ),
+    (
+        "source_only",
+        "I2: the list owns the rows, and the source has one of its own",
+    ),
+    (
+        "source_delete",
+        "I6: the list owns the rows, and the source deleted one; it comes back with the item's next change",
     ),
     (
         "approved",
@@ -184,6 +196,7 @@ pub fn after_step(world: &World) -> Result<(), Violation> {
     if world.trouble.memory_changed() {
         cursor_passes_nothing(world)?;
     }
+    both_ways::after_step(world)?;
     no_item_of_a_present_row_goes(world)
 }
 
@@ -220,7 +233,7 @@ fn no_item_of_a_present_row_goes(world: &World) -> Result<(), Violation> {
 /// # Errors
 /// What does not hold.
 pub fn cursor_passes_nothing(world: &World) -> Result<(), Violation> {
-    if world.scenario.feed != FeedKind::Watermark {
+    if world.scenario.pulls() || world.scenario.feed != FeedKind::Watermark {
         return Ok(());
     }
     let steps = std::sync::Arc::new(Undisturbed);
@@ -316,7 +329,7 @@ pub fn notice_agreement(world: &World) {
             if let Ok(value) = to_target(field, chrono_tz::UTC, cell) {
                 world
                     .people
-                    .source_held(*identity, &field.target, value.to_json());
+                    .source_held(*identity, &field.target, value.to_json(), world.timeline.wall());
             }
         }
     }
@@ -349,6 +362,10 @@ pub enum Stage {
 /// What does not hold.
 pub fn at_rest(world: &World, stage: Stage) -> Result<(), Violation> {
     let sight = Sight::of(world);
+    if world.scenario.pulls() {
+        both_ways::at_rest(world, &sight, stage)?;
+        return everything_is_tagged(world);
+    }
     rows_have_their_items(world, &sight, stage)?;
     items_have_their_rows(world, &sight)?;
     edits_are_kept(world)?;

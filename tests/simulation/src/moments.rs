@@ -9,6 +9,7 @@ use syncbridge_engine::ports::{PortResult, Step};
 use crate::clock::Timeline;
 use crate::coverage::Coverage;
 use crate::events::Events;
+use crate::model::source::ModelTable;
 use crate::model::{Call, CommitFate, Moment, Part, Steps};
 use crate::random::Random;
 
@@ -101,6 +102,7 @@ struct Shares {
     /// The memory answers nobody before this.
     memory_back: Duration,
     memory_changed: bool,
+    commits_get_lost: bool,
 }
 
 impl Trouble {
@@ -114,6 +116,7 @@ impl Trouble {
             source_unreachable: 0,
             memory_back: Duration::ZERO,
             memory_changed: false,
+            commits_get_lost: false,
         })))
     }
 
@@ -130,6 +133,7 @@ impl Trouble {
         shares.memory_unanswered = faults.memory_unanswered;
         shares.source_unreachable = faults.source_unreachable;
         shares.memory_back = Duration::ZERO;
+        shares.commits_get_lost = !faults.is_none();
     }
 
     /// The memory answers nobody until then.
@@ -173,6 +177,8 @@ impl Trouble {
 /// The moments of one process.
 #[derive(Clone)]
 pub struct Moments {
+    /// COMMITs whose answer is lost, in thousandths, and the table that they are about.
+    lost_commits: Option<(u64, ModelTable)>,
     timeline: Timeline,
     events: Events,
     coverage: Coverage,
@@ -193,6 +199,7 @@ impl Moments {
         process: u64,
     ) -> Self {
         Self {
+            lost_commits: None,
             timeline,
             events,
             coverage,
@@ -200,6 +207,42 @@ impl Moments {
             place,
             process,
         }
+    }
+
+    /// The same, where this share of COMMITs, in thousandths, gets no answer.
+    #[must_use]
+    pub fn losing_commits(self, share: u64, table: ModelTable) -> Self {
+        Self {
+            lost_commits: Some((share, table)),
+            ..self
+        }
+    }
+
+    fn lost_commit(&self, share: u64, table: &ModelTable) -> CommitFate {
+        let mut shares = self.trouble.shares();
+        if !shares.commits_get_lost || !shares.random.permille(share) {
+            return CommitFate::Answered;
+        }
+        let fate = *shares.random.pick(&[
+            CommitFate::LostCommitted,
+            CommitFate::LostAborted,
+            CommitFate::LostPending,
+        ]);
+        if fate == CommitFate::LostPending {
+            let (committed, after) = (shares.random.permille(500), shares.random.between(100, 15_000));
+            let table = table.clone();
+            self.timeline.after(Duration::from_millis(after), move || {
+                table.end_pending(committed);
+            });
+        }
+        drop(shares);
+        self.coverage.fault(match fate {
+            CommitFate::Answered => "commit_answered",
+            CommitFate::LostCommitted => "commit_lost_committed",
+            CommitFate::LostAborted => "commit_lost_aborted",
+            CommitFate::LostPending => "commit_lost_pending",
+        });
+        fate
     }
 
     fn fails(&self, call: Call, fault: Option<&'static str>) -> PortResult<()> {
@@ -242,6 +285,9 @@ impl Steps for Moments {
     }
 
     fn commit_fate(&self) -> CommitFate {
-        CommitFate::Answered
+        match &self.lost_commits {
+            Some((share, table)) => self.lost_commit(*share, table),
+            None => CommitFate::Answered,
+        }
     }
 }

@@ -9,6 +9,9 @@ use serde_json::{Map, Value as Json};
 use syncbridge_domain::identity::Identity;
 use syncbridge_graph_sim::{Method, Request, Tenant};
 
+use crate::actors::TARGETS;
+use crate::scenario::KEY_COLUMN;
+
 /// An item as it is stored, whoever may see it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredItem {
@@ -48,6 +51,8 @@ impl StoredItem {
 /// A cell that a person typed and that stands.
 #[derive(Clone, Debug, PartialEq)]
 struct Typed {
+    /// When.
+    at: DateTime<Utc>,
     /// What was there before people came to it.
     before: Json,
     /// What is there now.
@@ -65,6 +70,8 @@ pub struct Overwritten {
     pub column: String,
     /// What the person had typed.
     pub value: Json,
+    /// When.
+    pub typed: DateTime<Utc>,
     /// What replaced it.
     pub by: Json,
 }
@@ -89,8 +96,31 @@ struct State {
     present: BTreeMap<Identity, Duration>,
     /// Items that a request made disappear.
     vanished: Vec<StoredItem>,
-    /// What the source ever held, as the list would show it.
-    source: BTreeMap<(Identity, String), Vec<Json>>,
+    /// What the source ever held, as the list would show it, and since when.
+    source: BTreeMap<(Identity, String), Vec<(DateTime<Utc>, Json)>>,
+    /// Every write is watched, not only those that may touch what people typed.
+    watches_all: bool,
+    /// What each cell of the list ever showed.
+    shown: BTreeMap<(u64, String), Vec<Json>>,
+    /// The version of each item when it was looked at last.
+    versions: BTreeMap<u64, u64>,
+    /// When people first deleted an item.
+    deleted_at: BTreeMap<u64, DateTime<Utc>>,
+}
+
+impl State {
+    fn note_shown(&mut self, item: &StoredItem) {
+        if self.versions.insert(item.id, item.counter) == Some(item.counter) {
+            return;
+        }
+        for column in TARGETS.into_iter().chain([KEY_COLUMN]) {
+            let shown = self.shown.entry((item.id, column.to_owned())).or_default();
+            let value = item.value(column);
+            if shown.last() != Some(value) {
+                shown.push(value.clone());
+            }
+        }
+    }
 }
 
 /// The list before a write, if there is anything to compare.
@@ -117,6 +147,11 @@ impl People {
         list.clone_into(&mut self.state().list);
     }
 
+    /// From now on every write is watched.
+    pub fn watch_all(&self) {
+        self.state().watches_all = true;
+    }
+
     pub(crate) fn before(&self, tenant: &mut Tenant, request: &Request, now: DateTime<Utc>) -> Before {
         if request.method == Method::Get || request.path_and_query.contains("/oauth2/") {
             return Before(None);
@@ -132,7 +167,7 @@ impl People {
 
     pub(crate) fn before_any(&self, tenant: &mut Tenant, now: DateTime<Utc>) -> Before {
         let state = self.state();
-        Before((!state.typed.is_empty()).then(|| stored(tenant, &state.list, now)))
+        Before((!state.typed.is_empty() || state.watches_all).then(|| stored(tenant, &state.list, now)))
     }
 
     pub(crate) fn after(&self, tenant: &mut Tenant, before: Before, now: DateTime<Utc>) {
@@ -140,6 +175,11 @@ impl People {
         let mut state = self.state();
         let items = stored(tenant, &state.list, now);
         let state = &mut *state;
+        if state.watches_all {
+            for item in &items {
+                state.note_shown(item);
+            }
+        }
         let gone_now = before
             .into_iter()
             .filter(|item| !items.iter().any(|known| known.id == item.id));
@@ -161,6 +201,7 @@ impl People {
                     key: now.sync_key(),
                     column: column.clone(),
                     value: typed.value.clone(),
+                    typed: typed.at,
                     by: value.clone(),
                 });
             }
@@ -171,8 +212,9 @@ impl People {
     }
 
     /// A person typed into cells of an item.
-    pub fn typed(&self, before: &StoredItem, now: &StoredItem, columns: &[&str]) {
+    pub fn typed(&self, before: &StoredItem, now: &StoredItem, columns: &[&str], at: DateTime<Utc>) {
         let mut state = self.state();
+        state.note_shown(now);
         for column in columns {
             let value = now.value(column).clone();
             state
@@ -182,10 +224,12 @@ impl People {
                 .typed
                 .entry((now.id, (*column).to_owned()))
                 .or_insert_with(|| Typed {
+                    at,
                     before: before.value(column).clone(),
                     value: Json::Null,
                 });
             typed.value = value;
+            typed.at = at;
         }
     }
 
@@ -200,9 +244,20 @@ impl People {
     }
 
     /// A person made an item.
-    pub fn made(&self, item: &StoredItem) {
+    pub fn made(&self, item: &StoredItem, at: DateTime<Utc>) {
         let mut state = self.state();
         state.made.insert(item.id);
+        state.note_shown(item);
+        if state.watches_all {
+            for column in TARGETS {
+                let typed = Typed {
+                    at,
+                    before: Json::Null,
+                    value: item.value(column).clone(),
+                };
+                state.typed.insert((item.id, column.to_owned()), typed);
+            }
+        }
         let key = item.sync_key();
         let cells = item
             .fields
@@ -245,11 +300,11 @@ impl People {
     }
 
     /// The source holds this.
-    pub fn source_held(&self, identity: Identity, column: &str, value: Json) {
+    pub fn source_held(&self, identity: Identity, column: &str, value: Json, now: DateTime<Utc>) {
         let mut state = self.state();
         let held = state.source.entry((identity, column.to_owned())).or_default();
-        if held.last() != Some(&value) {
-            held.push(value);
+        if held.last().is_none_or(|(_, last)| *last != value) {
+            held.push((now, value));
         }
     }
 
@@ -258,7 +313,40 @@ impl People {
     pub fn source_ever_held(&self, identity: Identity, column: &str, such: impl Fn(&Json) -> bool) -> bool {
         let state = self.state();
         let held = state.source.get(&(identity, column.to_owned()));
-        held.is_some_and(|held| held.iter().any(such))
+        held.is_some_and(|held| held.iter().any(|(_, value)| such(value)))
+    }
+
+    /// Whether the source held such a value there at this moment or later.
+    #[must_use]
+    pub fn source_held_since(
+        &self,
+        identity: Identity,
+        column: &str,
+        moment: DateTime<Utc>,
+        such: impl Fn(&Json) -> bool,
+    ) -> bool {
+        let state = self.state();
+        let Some(held) = state.source.get(&(identity, column.to_owned())) else {
+            return false;
+        };
+        let until = held.iter().skip(1).map(|(at, _)| Some(*at)).chain([None]);
+        held.iter()
+            .zip(until)
+            .any(|((_, value), until)| until.is_none_or(|until| until >= moment) && such(value))
+    }
+
+    /// Whether a cell of the list ever showed such a value.
+    #[must_use]
+    pub fn ever_shown(&self, item: u64, column: &str, such: impl Fn(&Json) -> bool) -> bool {
+        let state = self.state();
+        let shown = state.shown.get(&(item, column.to_owned()));
+        shown.is_some_and(|shown| shown.iter().any(such))
+    }
+
+    /// When a person first deleted the item.
+    #[must_use]
+    pub fn deleted_at(&self, item: u64) -> Option<DateTime<Utc>> {
+        self.state().deleted_at.get(&item).copied()
     }
 
     /// Whether people did anything to items but type into cells.
@@ -273,8 +361,10 @@ impl People {
     }
 
     /// A person deleted an item.
-    pub fn deleted(&self, item: u64) {
-        self.state().deleted.insert(item);
+    pub fn deleted(&self, item: u64, now: DateTime<Utc>) {
+        let mut state = self.state();
+        state.deleted.insert(item);
+        state.deleted_at.entry(item).or_insert(now);
     }
 
     /// A person took an item out of the recycle bin.

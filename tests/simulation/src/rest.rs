@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use serde_json::Value as Json;
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::EffectState;
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::ledger::LedgerState;
@@ -79,13 +80,44 @@ impl Simulation {
         self.run_out()?;
         self.until_quiet(Job::FullPush)?;
         invariants::at_rest(&self.world, Stage::Pushed)?;
+        if self.world.scenario.pulls() {
+            self.decide_what_waits()?;
+        }
         self.run_alone(Job::Repair)?;
         self.until_quiet(Job::ApprovedPush)?;
+        if self.world.scenario.pulls() {
+            // What nobody had agreed on hid conflicts beside it.
+            self.decide_what_waits()?;
+        }
         self.run_alone(Job::Repair)?;
         self.until_quiet(Job::FullPush)?;
         invariants::at_rest(&self.world, Stage::Repaired)?;
         self.idle_costs_nothing()?;
+        if self.world.scenario.pulls() {
+            return Ok(());
+        }
         self.one_edit_is_one_write()
+    }
+
+    /// People decide every conflict that waits, for one side or the other.
+    fn decide_what_waits(&mut self) -> Result<(), Violation> {
+        for round in 0_u8..6 {
+            let waiting = self.world.store.parked(definition()).len();
+            if waiting == 0 {
+                return Ok(());
+            }
+            for which in 0..waiting {
+                let which = u8::try_from(which).unwrap_or(u8::MAX);
+                let side = if (which + round).is_multiple_of(2) {
+                    Side::Target
+                } else {
+                    Side::Source
+                };
+                actors::decide(&self.world, which, side);
+            }
+            self.until_quiet(Job::FullPush)?;
+        }
+        Ok(())
     }
 
     /// Runs follow each other until two of them change nothing.
@@ -97,7 +129,7 @@ impl Simulation {
             let did = self.spent().since(before);
             let open = self.world.store.unsettled(definition());
             let open = open.iter().any(|(_, _, state)| *state == EffectState::Open);
-            let calm = did.writes() == 0 && !open && adopted(&ended) == 0;
+            let calm = did.writes() == 0 && !open && adopted(&ended) == 0 && rows_written(&ended) == 0;
             quiet = if calm { quiet + 1 } else { 0 };
             last = Some((did, ended));
             // Rows in quarantine get their chance before the end.
@@ -143,7 +175,9 @@ impl Simulation {
             || !self.world.store.unsettled(definition()).is_empty()
             || !self.world.store.dirty(definition()).is_empty()
             || !self.world.store.quarantine(definition()).is_empty();
-        if (did.writes() > 0 && !held_back) || (did.units > 0 && !busy) {
+        // What the list's feed costs where it has nothing to say.
+        let asked = if self.world.scenario.pulls() { 2 } else { 0 };
+        if ((did.writes() > 0 || rows_written(&ended) > 0) && !held_back) || (did.units > asked && !busy) {
             return Err(violated(
                 "I8",
                 format!(
@@ -227,6 +261,14 @@ impl Simulation {
             self.world.coverage.faults(&crate::faults::rule_name(rule), hits);
         }
     }
+}
+
+/// Rows of the source that a run wrote.
+fn rows_written(ended: &Ended) -> u64 {
+    ended.outcome.as_ref().map_or(0, |outcome| {
+        let counters = &outcome.counters;
+        counters.inserted_rows + counters.updated_rows + counters.deleted_rows
+    })
 }
 
 fn adopted(ended: &Ended) -> u64 {

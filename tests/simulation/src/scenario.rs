@@ -24,16 +24,26 @@ use syncbridge_domain::verification::KeyRange;
 use syncbridge_graph_sim::{Behaviour, HiddenFilter, Options};
 
 use crate::faults::{Faults, OnTheWay};
-use crate::model::source::{Column, ModelTable, Table, Trigger};
+use crate::model::source::{Column, ColumnDefault, ModelTable, Table, Trigger};
 use crate::random::Random;
+
+mod way_back;
+
+pub use way_back::{REFUSED_NAME, WayBack, direction};
 
 /// Fields that people and applications edit; the watermark travels beside them.
 pub const EDITED: usize = 4;
 const STATE_LENGTH: u32 = 20;
+/// Where the list shows the key, if it does.
+pub const KEY_COLUMN: &str = "RowId";
 
 /// The setting of a history.
 #[derive(Clone, Debug, Serialize)]
 pub struct Scenario {
+    /// Which sides are written.
+    pub direction: Direction,
+    /// How the source is written, if it is.
+    pub back: WayBack,
     /// How many keys there are to choose from.
     pub rows: u8,
     /// Keys are texts instead of numbers.
@@ -82,6 +92,8 @@ impl Scenario {
             faults.on_the_way.retain(|(kind, _)| *kind != OnTheWay::Twice);
         }
         Self {
+            direction: Direction::Push,
+            back: WayBack::none(),
             rows: u8::try_from(random.between(3, 14)).unwrap_or(3),
             text_keys: random.permille(300),
             feed,
@@ -126,7 +138,7 @@ impl Scenario {
         let state = PgType::Varchar {
             length: Some(i32::try_from(STATE_LENGTH).unwrap_or(20).unsigned_abs()),
         };
-        let columns = vec![
+        let mut columns = vec![
             Column::new("id", self.key_type()).not_null(),
             Column::new("name", PgType::Text),
             Column::new("amount", amount),
@@ -134,10 +146,49 @@ impl Scenario {
             Column::new("state", state),
             Column::new("changed", PgType::TimestampTz),
         ];
-        let mut table = Table::new(columns, vec![0], vec![1, 2, 3, 4, 5]);
+        let mut triggers = vec![Trigger::Touch { column: 5 }];
+        let mut fields = vec![1, 2, 3, 4, 5];
+        let WayBack {
+            maps_key,
+            capitals,
+            refuses_name,
+            state_needed,
+            hides_transactions,
+            ..
+        } = self.back;
+        if self.pulls() {
+            columns[0].default = match self.text_keys {
+                true => ColumnDefault::Uuid,
+                false => ColumnDefault::Sequence,
+            };
+        }
+        if maps_key {
+            fields.insert(0, 0);
+        }
+        if capitals {
+            triggers.push(Trigger::UpperCase { column: 4 });
+        }
+        if refuses_name {
+            columns[1].refused.push(REFUSED_NAME.to_owned());
+        }
+        columns[4].not_null = state_needed;
+        let mut table = Table::new(columns, vec![0], fields);
         table.watermark = Some(5);
-        table.triggers = vec![Trigger::Touch { column: 5 }];
+        table.triggers = triggers;
+        table.tells_transactions = !hides_transactions;
         ModelTable::new(table, clock)
+    }
+
+    /// Whether the definition writes to the source.
+    #[must_use]
+    pub fn pulls(&self) -> bool {
+        self.direction != Direction::Push
+    }
+
+    /// Whether it writes to the list.
+    #[must_use]
+    pub fn pushes(&self) -> bool {
+        self.direction != Direction::Pull
     }
 
     fn key_type(&self) -> PgType {
@@ -171,21 +222,38 @@ impl Scenario {
             length: Some(STATE_LENGTH),
         };
         let changed = field("changed", PgType::TimestampTz, "Changed", Facet::DateTime);
+        let mut fields = vec![
+            field("name", PgType::Text, "Title", Facet::Text { max_length: 255 }),
+            field("amount", amount, "Amount", Facet::Number { decimals: Some(2) }),
+            field("notes", PgType::Text, "Notes", Facet::MultiLine),
+            field("state", state, "State", Facet::Text { max_length: 255 }),
+        ];
+        for (at, field) in fields.iter_mut().enumerate() {
+            field.direction = self.back.directions[at];
+            field.conflict = self.back.conflicts[at];
+        }
+        fields[3].nullable = !self.back.state_needed;
+        if self.back.maps_key {
+            let facet = match self.text_keys {
+                true => Facet::Text { max_length: 255 },
+                false => Facet::Number { decimals: Some(0) },
+            };
+            let key = FieldMapping {
+                nullable: false,
+                ..field("id", self.key_type(), KEY_COLUMN, facet)
+            };
+            fields.insert(0, key);
+        }
+        fields.push(FieldMapping {
+            passive: true,
+            ..changed
+        });
         Mapping {
             key: vec![KeyColumn {
                 name: "id".to_owned(),
                 pg_type: self.key_type(),
             }],
-            fields: vec![
-                field("name", PgType::Text, "Title", Facet::Text { max_length: 255 }),
-                field("amount", amount, "Amount", Facet::Number { decimals: Some(2) }),
-                field("notes", PgType::Text, "Notes", Facet::MultiLine),
-                field("state", state, "State", Facet::Text { max_length: 255 }),
-                FieldMapping {
-                    passive: true,
-                    ..changed
-                },
-            ],
+            fields,
             title: TitleRule::Mapped,
             time_zone: chrono_tz::UTC,
         }
@@ -200,8 +268,21 @@ impl Scenario {
         ];
         if self.text_keys {
             TEXTS[usize::from(row) % TEXTS.len()].to_owned()
+        } else if self.pulls() {
+            // Above what the column's sequence gives.
+            (i64::from(row) * 7 + 1_003).to_string()
         } else {
             (i64::from(row) * 7 + 3).to_string()
+        }
+    }
+
+    /// What a person types for a key, by its number.
+    #[must_use]
+    pub fn typed_key(&self, row: u8) -> serde_json::Value {
+        let text = self.key_text(row);
+        match text.parse::<i64>() {
+            Ok(number) if !self.text_keys => number.into(),
+            _ => text.into(),
         }
     }
 
@@ -231,6 +312,8 @@ impl Scenario {
             1 => json!(([0.0, 1.5, 42.0, -3.25, 8.125])[value % 5]),
             _ if value % 7 == 6 => serde_json::Value::Null,
             2 => json!((["one", "by hand", "two\nlines", "zweiü"])[value % 4]),
+            // Longer than the source's column.
+            3 if self.pulls() && value % 13 == 12 => json!("a state that goes on and on"),
             3 => json!((["open", "typed", "closed "])[value % 3]),
             _ => json!((["Ann", "By Hand", "Zoë", "hand 2"])[value % 4]),
         }
@@ -260,7 +343,7 @@ impl Scenario {
             },
             target: place.clone(),
             mapping: self.mapping(),
-            direction: Direction::Push,
+            direction: self.direction,
             policies: self.policies.clone(),
             sentinels: Vec::new(),
             history: syncbridge_domain::history::HistoryRule::default(),
@@ -303,6 +386,15 @@ impl Scenario {
             less.faults.memory_unreachable = 0;
             less.faults.source_unreachable = 0;
             all.push(("without failing databases".to_owned(), less));
+        }
+        let plain = WayBack {
+            lost_commits: 0,
+            ..self.back.clone()
+        };
+        if plain != self.back {
+            let mut less = self.clone();
+            less.back = plain;
+            all.push(("without lost commits".to_owned(), less));
         }
         for quirk in &self.quirks {
             let mut less = self.clone();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use syncbridge_domain::clock::Clock;
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::run::TargetSpec;
 use syncbridge_graph_sim::{Method, Tenant};
 use syncbridge_target_graph::column::DesiredList;
@@ -53,6 +54,28 @@ impl Setting {
     /// The setting of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
+        match crate::scenario::direction(&mut Random::stream(seed, "direction", 0)) {
+            Direction::Push => Self::pushing(seed),
+            back => Self::writing_back(seed, back),
+        }
+    }
+
+    /// The setting of a seed whose definition writes to the source in this direction.
+    #[must_use]
+    pub fn writing_back(seed: u64, direction: Direction) -> Self {
+        let scenario = Scenario::draw_back(&mut Random::stream(seed, "way back", 0), direction);
+        let random = &mut Random::stream(seed, "history of both sides", 0);
+        let history = crate::history::both_ways::draw(random, scenario.rows);
+        Self {
+            seed,
+            scenario,
+            history,
+        }
+    }
+
+    /// The setting of a seed whose definition only pushes.
+    #[must_use]
+    pub fn pushing(seed: u64) -> Self {
         let scenario = Scenario::draw(&mut Random::stream(seed, "scenario", 0));
         let history = crate::history::draw(&mut Random::stream(seed, "history", 0), scenario.rows);
         Self {
@@ -173,6 +196,9 @@ impl Simulation {
         let place = place.ok_or("provisioning ended without a word")??;
         self.world.store.define(definition(), &place.list);
         self.world.settle_at(place);
+        if self.world.scenario.pulls() {
+            self.world.people.watch_all();
+        }
         if !self.world.scenario.unique {
             let list = self.world.place().list;
             let path = format!("lists/{list}/columns/SyncBridgeKey");
@@ -248,10 +274,25 @@ impl Simulation {
         };
         let place = found.place.name();
         self.world.coverage.crash_point(&place);
+        if self.world.scenario.pulls() {
+            self.session_ends(process, stop);
+        }
         let at = self.world.timeline.elapsed();
         self.world
             .events
             .tell(at, || format!("P{} {fault} at {place}", process.0));
+    }
+
+    /// The source's server notices some time later that nobody is at the other end, or loses its patience.
+    fn session_ends(&self, process: ProcessId, stop: Stop) {
+        let table = self.world.table.clone();
+        let after = match stop {
+            Stop::Kill => Duration::from_millis(500),
+            Stop::Freeze => Duration::from_secs(20),
+        };
+        self.world
+            .timeline
+            .after(after, move || table.drop_session(process.0));
     }
 
     /// Lets everything happen that happens before a moment.
@@ -314,7 +355,11 @@ impl Simulation {
             }
             Action::SourceRestart => world.table.restart(),
             Action::Edit { item, field, value } => actors::edit(world, *item, *field, *value),
-            Action::Add { values } => actors::add(world, *values),
+            Action::Add { values } => actors::add(world, None, *values),
+            Action::AddKeyed { row, values } => actors::add(world, Some(*row), *values),
+            Action::Decide { which, winner } => actors::decide(world, *which, *winner),
+            Action::LosePlace { token: true } => actors::expire_tokens(world),
+            Action::LosePlace { token: false } => world.store.forget_delta(definition()),
             Action::Remove { item } => actors::remove(world, *item),
             Action::Restore { item } => actors::restore(world, *item),
             Action::Copy { item, key } => actors::copy(world, *item, *key),

@@ -9,6 +9,7 @@ use syncbridge_domain::clock::{Clock, Monotonic};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{RunId, uuid_v7};
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::Spending;
 use syncbridge_domain::reconcile::Decision;
 use syncbridge_domain::run::{Counters, Progress, RunKind, RunOptions, RunOutcome};
@@ -114,12 +115,13 @@ pub struct Process {
     pub place: Place,
 }
 
-fn kind(job: Job) -> (RunKind, RunOptions) {
+fn kind(job: Job, direction: Direction) -> (RunKind, RunOptions) {
     let options = RunOptions::default();
+    let driving = RunKind::driving(direction);
     match job {
-        Job::Push => (RunKind::Push, options),
+        Job::Push => (driving, options),
         Job::FullPush => (
-            RunKind::Push,
+            driving,
             RunOptions {
                 full: true,
                 ..options
@@ -128,7 +130,7 @@ fn kind(job: Job) -> (RunKind, RunOptions) {
         Job::ApprovedPush => {
             let approve_unagreed = true;
             (
-                RunKind::Push,
+                driving,
                 RunOptions {
                     approve_unagreed,
                     ..options
@@ -138,7 +140,7 @@ fn kind(job: Job) -> (RunKind, RunOptions) {
         Job::FreshPush => {
             let reset_cursor = true;
             (
-                RunKind::Push,
+                driving,
                 RunOptions {
                     reset_cursor,
                     ..options
@@ -182,10 +184,11 @@ pub fn client(world: &Simulated, process: u64) -> Result<GraphClient<Wire>, Fail
 pub fn start(world: &Simulated, job: Job) {
     let process = world.next_process();
     let place = Place::default();
-    world.running(Process {
+    let started = Process {
         id: process,
         place: place.clone(),
-    });
+    };
+    world.running(started, job);
     let moments = Moments::new(
         world.timeline.clone(),
         world.events.clone(),
@@ -194,6 +197,10 @@ pub fn start(world: &Simulated, job: Job) {
         place.clone(),
         process.0,
     );
+    let moments = match world.scenario.back.lost_commits {
+        0 => moments,
+        share => moments.losing_commits(share, world.table.clone()),
+    };
     let shared = world.clone();
     world.spawn(process, async move {
         let run = RunId::from_uuid(uuid_v7(process.0, [9; 10]));
@@ -215,14 +222,14 @@ async fn work(
     place: Place,
     moments: Moments,
 ) -> Result<RunOutcome, Failure> {
-    let (kind, options) = kind(job);
+    let (kind, options) = kind(job, world.scenario.direction);
     let steps: Arc<dyn Steps> = Arc::new(moments);
     let lease = take(world, process, kind, &steps).await?;
     let fence = lease.fence;
     let clock = SimClock(world.timeline.clone());
     let entropy = SimEntropy::new(Random::stream(world.seed, "entropy", process.0));
     let spec = world.scenario.spec(&world.place(), run, kind, options);
-    let source = world.table.source(1, steps.clone());
+    let source = world.table.source(1, steps.clone()).of_process(process.0);
     let ledger = world.store.ledger(definition(), steps.clone());
     let settings = ListSettings {
         page_size: spec.limits.verify_page_items,

@@ -13,6 +13,8 @@ use crate::clock::Timeline;
 use crate::coverage::Coverage;
 use crate::events::Events;
 use crate::executor::ProcessId;
+use crate::history::Job;
+use crate::invariants::Book;
 use crate::model::ledger::ModelStore;
 use crate::model::source::ModelTable;
 use crate::moments::Trouble;
@@ -46,11 +48,14 @@ pub struct World {
     pub people: People,
     /// Trouble with the databases.
     pub trouble: Trouble,
+    /// What became of rows.
+    pub book: Book,
     place: Arc<Mutex<Option<TargetSpec>>>,
     processes: Arc<AtomicU64>,
     spawned: Arc<Mutex<Vec<(ProcessId, Task)>>>,
     running: Arc<Mutex<Vec<Process>>>,
     ended: Arc<Mutex<Vec<Ended>>>,
+    begun: Arc<Mutex<Vec<Job>>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -108,6 +113,8 @@ impl World {
             network,
             people,
             trouble,
+            book: Book::default(),
+            begun: Arc::default(),
             place: Arc::default(),
             processes: Arc::default(),
             spawned: Arc::default(),
@@ -149,8 +156,15 @@ impl World {
         std::mem::take(&mut *locked(&self.spawned))
     }
 
+    /// All jobs that ever began, in that order.
+    #[must_use]
+    pub fn all_begun(&self) -> Vec<Job> {
+        locked(&self.begun).clone()
+    }
+
     /// A process began.
-    pub fn running(&self, process: Process) {
+    pub fn running(&self, process: Process, job: Job) {
+        locked(&self.begun).push(job);
         locked(&self.running).push(process);
     }
 

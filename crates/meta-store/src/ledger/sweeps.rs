@@ -109,7 +109,7 @@ impl DefinitionStore {
                  SELECT definition_id, workspace_id, identity, key, mark_generation, mark_lsn,
                         suspected_delete, nextval('dirty_sequence')
                  FROM quarantine
-                 WHERE definition_id = $1 AND code = 'plan.needed' AND ignored_at IS NULL
+                 WHERE definition_id = $1 AND code IN ('plan.needed', 'plan.first_inserts') AND ignored_at IS NULL
                  ORDER BY identity
                  ON CONFLICT (definition_id, identity) DO NOTHING",
             )

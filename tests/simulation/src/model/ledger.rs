@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use syncbridge_domain::clock::Clock;
 use syncbridge_domain::conflict::{ParkedConflict, Side};
 use syncbridge_domain::dirty::{DirtyRow, Ignored, Quarantined};
-use syncbridge_domain::effect::{EffectState, Fence};
+use syncbridge_domain::effect::{EffectKind, EffectState, Fence, ItemLink};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
 use syncbridge_domain::ledger::LedgerRow;
@@ -136,6 +136,24 @@ impl ModelStore {
         self.tables()
             .resolve(definition, &field, winner, now)
             .unwrap_or(false)
+    }
+
+    /// A person has the list read as a whole again.
+    pub fn forget_delta(&self, definition: DefinitionId) {
+        if let Some(definition) = self.tables().definitions.get_mut(&definition) {
+            definition.delta = None;
+        }
+    }
+
+    /// The item from which a row of this identity is being made.
+    #[must_use]
+    pub fn being_inserted(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
+        let tables = self.tables();
+        let open = |effect: &&Arc<tables::StoredEffect>| {
+            effect.answers_to(definition, identity) && effect.new.kind == EffectKind::InsertRow
+        };
+        let effect = tables.effects.values().filter(open).next_back()?;
+        effect.new.item.clone()
     }
 
     /// A backup.

@@ -28,7 +28,7 @@ mod value;
 mod writer;
 
 pub use refusal::Refusal;
-pub use server::{Server, TransactionId};
+pub use server::{Committed, Server, TransactionId};
 pub use table::{Column, ColumnDefault, KeyCheck, Table, Trigger};
 pub use writer::ModelStaged;
 
@@ -58,6 +58,7 @@ impl ModelTable {
         ModelSource {
             table: self.clone(),
             generation,
+            session: 0,
             steps,
         }
     }
@@ -164,6 +165,20 @@ impl ModelTable {
         }
     }
 
+    /// The connection of one worker's process breaks: what it staged is rolled back.
+    pub fn drop_session(&self, session: u64) {
+        let mut server = self.server();
+        for id in server.open_in(session) {
+            server.roll_back(id);
+        }
+    }
+
+    /// What was committed since this was asked last, oldest first.
+    #[must_use]
+    pub fn take_journal(&self) -> Vec<Committed> {
+        self.server().take_journal()
+    }
+
     /// Ends the transactions whose COMMIT got lost on its way ([`super::CommitFate::LostPending`]); answers how
     /// many.
     pub fn end_pending(&self, committed: bool) -> usize {
@@ -199,10 +214,17 @@ impl ModelTable {
 pub struct ModelSource {
     table: ModelTable,
     generation: u32,
+    session: u64,
     steps: Arc<dyn Steps>,
 }
 
 impl ModelSource {
+    /// The same connection, as that of this process.
+    #[must_use]
+    pub fn of_process(self, session: u64) -> Self {
+        Self { session, ..self }
+    }
+
     async fn read<T: Send>(
         &self,
         name: &'static str,

@@ -13,7 +13,7 @@ use super::effects::later;
 use super::tables::{StoredDirty, StoredQuarantine, Tables};
 
 /// Refused for want of a person's approval.
-const PLAN_NEEDED: &str = "plan.needed";
+const WITHOUT_APPROVAL: [&str; 2] = ["plan.needed", "plan.first_inserts"];
 
 impl Tables {
     /// Puts a row into quarantine; its dirty row is moved where the sequence is still the given one.
@@ -84,7 +84,7 @@ impl Tables {
 
     pub(super) fn requeue_approved(&mut self, definition: DefinitionId) -> Result<u64, Denied> {
         self.requeue(definition, |stored| {
-            stored.entry.failure.code == PLAN_NEEDED && stored.ignored.is_none()
+            WITHOUT_APPROVAL.contains(&stored.entry.failure.code.as_str()) && stored.ignored.is_none()
         })
     }
 

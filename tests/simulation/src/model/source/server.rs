@@ -45,9 +45,22 @@ pub(super) enum Owner {
     Nobody,
 }
 
+/// A committed change of one row.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// A worker of ours made it.
+    pub by_worker: bool,
+    /// The row before; nothing: it was made.
+    pub before: Option<SourceRow>,
+    /// The row after; nothing: it was deleted.
+    pub after: Option<SourceRow>,
+}
+
 #[derive(Clone, Debug)]
 struct Transaction {
     owner: Owner,
+    /// The worker's process that began it.
+    session: Option<u64>,
     started: DateTime<Utc>,
     /// Drawn with the first write.
     xid: Option<u64>,
@@ -65,6 +78,8 @@ pub struct Server {
     rows: BTreeMap<RowId, Stored>,
     open: BTreeMap<TransactionId, Transaction>,
     ended: BTreeMap<u64, TransactionStatus>,
+    /// What was committed since somebody asked.
+    journal: Vec<Committed>,
     sequences: BTreeMap<usize, i64>,
     uuids: u128,
     next_row: RowId,
@@ -80,6 +95,7 @@ impl Server {
             rows: BTreeMap::new(),
             open: BTreeMap::new(),
             ended: BTreeMap::new(),
+            journal: Vec::new(),
             sequences: BTreeMap::new(),
             uuids: 0,
             next_row: 1,
@@ -90,12 +106,23 @@ impl Server {
     }
 
     pub(super) fn begin(&mut self, owner: Owner, now: DateTime<Utc>) -> TransactionId {
+        self.begin_in(owner, None, now)
+    }
+
+    /// As [`Server::begin`], in the session of a worker's process.
+    pub(super) fn begin_in(
+        &mut self,
+        owner: Owner,
+        session: Option<u64>,
+        now: DateTime<Utc>,
+    ) -> TransactionId {
         let id = TransactionId(self.next_transaction);
         self.next_transaction += 1;
         self.open.insert(
             id,
             Transaction {
                 owner,
+                session,
                 started: now,
                 xid: None,
                 children: Vec::new(),
@@ -114,10 +141,19 @@ impl Server {
         }
         let transaction = self.open.remove(&id).ok_or(Refusal::Ended)?;
         for (row, written) in transaction.writes {
-            match written {
+            let after = written.as_ref().map(|stored| self.seen(stored));
+            let before = match written {
                 Some(stored) => self.rows.insert(row, stored),
                 None => self.rows.remove(&row),
             };
+            let before = before.map(|stored| self.seen(&stored));
+            if before.is_some() || after.is_some() {
+                self.journal.push(Committed {
+                    by_worker: transaction.session.is_some(),
+                    before,
+                    after,
+                });
+            }
         }
         self.lsn += 8;
         for xid in transaction.xid.into_iter().chain(transaction.children) {
@@ -153,6 +189,22 @@ impl Server {
                 self.ended.insert(xid, TransactionStatus::Aborted);
             }
         }
+    }
+
+    /// What was committed since this was asked last, oldest first.
+    pub(super) fn take_journal(&mut self) -> Vec<Committed> {
+        std::mem::take(&mut self.journal)
+    }
+
+    /// Open transactions of a worker's process that wait for it.
+    pub(super) fn open_in(&self, session: u64) -> Vec<TransactionId> {
+        self.open
+            .iter()
+            .filter(|(_, transaction)| {
+                transaction.owner == Owner::Worker && transaction.session == Some(session)
+            })
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// From now on nobody has to give it up: it ends when somebody says how.

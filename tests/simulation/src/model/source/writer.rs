@@ -39,7 +39,7 @@ impl RowWriter for ModelSource {
     async fn stage(&self, writes: Vec<RowWrite>) -> PortResult<ModelStaged> {
         step(&*self.steps, rows("stage"), || {
             let now = self.table.clock.now();
-            let (id, receipts) = stage(&mut self.table.server(), now, &writes)?;
+            let (id, receipts) = stage(&mut self.table.server(), self.session, now, &writes)?;
             Ok(ModelStaged {
                 table: self.table.clone(),
                 steps: self.steps.clone(),
@@ -138,13 +138,14 @@ type Tried = (RowReceipt, Option<RowId>);
 /// is told as well as what turns out at once; the others are written anew without it then.
 fn stage(
     server: &mut Server,
+    session: u64,
     now: DateTime<Utc>,
     writes: &[RowWrite],
 ) -> PortResult<(TransactionId, Vec<RowReceipt>)> {
     let order = order(server, writes)?;
     let mut turned_out: BTreeMap<usize, Refusal> = BTreeMap::new();
     loop {
-        let id = server.begin(Owner::Worker, now);
+        let id = server.begin_in(Owner::Worker, Some(session), now);
         let mut tried: BTreeMap<usize, Tried> = BTreeMap::new();
         for at in &order {
             let one = match turned_out.get(at) {
