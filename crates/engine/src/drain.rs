@@ -181,9 +181,7 @@ impl<W: World> Session<'_, W> {
         }
         let ids: Vec<Identity> = works.iter().map(Work::identity).collect();
         let held = self.ports.ledger.quarantined(&ids).await?;
-        if held.iter().all(Option::is_none) {
-            return Ok(());
-        }
+        // A decision may outlive the refusal that it is about: a run that is killed closes the one and not the other.
         let decided = self.ports.ledger.resolutions(&ids).await?;
         for ((work, held), decided) in works.iter_mut().zip(held).zip(decided) {
             work.resolutions = decided;

@@ -115,7 +115,7 @@ async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     }
     if session.pulls() {
         // What people did is known before anything is written over it, and before items are made.
-        session.take_list_changes().await?;
+        Box::pin(session.take_list_changes()).await?;
     }
     follow_source(session, cursor).await?;
     session.drain().await?;

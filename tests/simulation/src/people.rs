@@ -97,7 +97,7 @@ struct State {
     /// Items that a request made disappear.
     vanished: Vec<StoredItem>,
     /// What the source ever held, as the list would show it, and since when.
-    source: BTreeMap<(Identity, String), Vec<(DateTime<Utc>, Json)>>,
+    source: BTreeMap<(Identity, String), Vec<Held>>,
     /// Every write is watched, not only those that may touch what people typed.
     watches_all: bool,
     /// What each cell of the list ever showed.
@@ -107,6 +107,9 @@ struct State {
     /// When people first deleted an item.
     deleted_at: BTreeMap<u64, DateTime<Utc>>,
 }
+
+/// A value and since when it is held.
+type Held = (DateTime<Utc>, Json);
 
 impl State {
     fn note_shown(&mut self, item: &StoredItem) {

@@ -152,7 +152,7 @@ impl ModelStore {
         let open = |effect: &&Arc<tables::StoredEffect>| {
             effect.answers_to(definition, identity) && effect.new.kind == EffectKind::InsertRow
         };
-        let effect = tables.effects.values().filter(open).next_back()?;
+        let effect = tables.effects.values().rfind(open)?;
         effect.new.item.clone()
     }
 
