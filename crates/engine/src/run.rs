@@ -34,7 +34,8 @@ pub async fn run<W: World>(spec: &RunSpec, ports: WorldPorts<'_, W>) -> RunOutco
         }
     };
     let mut found = Found::default();
-    let result = execute(&mut session, &mut found).await;
+    // One allocation a run, so that no caller has to carry the whole of it on its stack.
+    let result = Box::pin(execute(&mut session, &mut found)).await;
     session.report();
     let failure = result.err();
     let state = match &failure {
@@ -115,7 +116,7 @@ async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     }
     if session.pulls() {
         // What people did is known before anything is written over it, and before items are made.
-        Box::pin(session.take_list_changes()).await?;
+        session.take_list_changes().await?;
     }
     follow_source(session, cursor).await?;
     session.drain().await?;
