@@ -26,6 +26,7 @@ pub mod ids;
 pub mod item_history;
 pub mod item_subject;
 pub mod ledger;
+pub mod life;
 pub mod list_rules;
 pub mod mapping;
 pub mod pg_type;

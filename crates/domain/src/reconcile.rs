@@ -584,7 +584,9 @@ fn foreign(rule: FieldRule, restore: FieldDecision) -> FieldDecision {
     }
 }
 
-fn both_changed(field: &FieldInput, later: Later) -> FieldDecision {
+/// What the conflict policy says of a field that both sides changed.
+#[must_use]
+pub fn both_changed(field: &FieldInput, later: Later) -> FieldDecision {
     let target_wins = match field.rule.conflict {
         ConflictPolicy::SourceWins => false,
         ConflictPolicy::TargetWins => true,

@@ -15,7 +15,8 @@ use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
 use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::reconcile::{
-    Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, RowDecision, RowInput, Seen, reconcile,
+    Base, Decision, Existence, FieldDecision, FieldInput, FieldRule, Later, RowDecision, RowInput, Seen,
+    both_changed, reconcile,
 };
 use syncbridge_domain::row::{Cell, Presence};
 use syncbridge_domain::run::Retire;
@@ -41,11 +42,15 @@ impl<W: World> Session<'_, W> {
         if let Some(first) = self.look_first(&work) {
             return Ok((work, first));
         }
+        if let Some(first) = self.judge_lost_row(&work) {
+            return Ok((work, first));
+        }
         let mut agreed = match &work.base {
             Some(row) => self.agreed(&row.clone()).await?,
             None => Agreed::unknown(self.spec.mapping.fields.len()),
         };
         self.forget_what_we_overtook(&work, &mut agreed);
+        self.forget_what_went_back(&work, &mut agreed)?;
         let relinks = relinks(&work);
         if relinks {
             agreed = Agreed::unknown(self.spec.mapping.fields.len());
@@ -63,7 +68,7 @@ impl<W: World> Session<'_, W> {
             decision = reconcile(&row, &inputs);
         }
         let judged = decision.fields.clone();
-        let mut decision = self.approved(decision);
+        let mut decision = self.approved(&work, row.later, &inputs, decision);
         self.hold_fought_over(&work, &inputs, &mut decision);
         self.ports.progress.decided(&decision);
         if let Some(failure) = self.search_on(&mut work, &decision) {
@@ -137,6 +142,8 @@ impl<W: World> Session<'_, W> {
         };
         let base = match work.base.as_ref().map(|row| row.state) {
             None => Base::None,
+            // The source lost the row when it went back, nobody deleted it: it comes back from its item.
+            Some(LedgerState::Live) if self.comes_back(work) => Base::None,
             Some(LedgerState::Live) => Base::Live,
             // A new item under the key of a buried row is nobody's restore.
             Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,
@@ -268,13 +275,17 @@ impl<W: World> Session<'_, W> {
     }
 
     /// With a person's approval, differences nobody agreed on are the source's to settle.
-    fn approved(&self, mut decision: Decision) -> Decision {
+    fn approved(&self, work: &Work, later: Later, inputs: &[FieldInput], mut decision: Decision) -> Decision {
         if self.spec.options.approve_unagreed {
-            for (decided, field) in decision.fields.iter_mut().zip(&self.spec.mapping.fields) {
+            let went_back = self.went_back(work);
+            let fields = self.spec.mapping.fields.iter().zip(inputs);
+            for (decided, (field, input)) in decision.fields.iter_mut().zip(fields) {
                 if *decided == FieldDecision::NeedsPlan {
-                    *decided = match field.direction {
+                    *decided = match self.as_far_as_it_goes(field) {
                         Direction::Pull => FieldDecision::ConflictToSource,
-                        Direction::Push | Direction::Both => FieldDecision::ConflictToTarget,
+                        Direction::Push => FieldDecision::ConflictToTarget,
+                        Direction::Both if went_back => both_changed(input, later),
+                        Direction::Both => FieldDecision::ConflictToTarget,
                     };
                 }
             }

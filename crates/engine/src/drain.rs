@@ -39,7 +39,8 @@ impl<W: World> Session<'_, W> {
             if count == 0 {
                 continue;
             }
-            if spent {
+            // Rows that a source lost when it went back are no deletions; those that are meet the guard one by one.
+            if spent && !(self.pulls() && self.spec.options.approve_unagreed) {
                 self.counters.parked += count;
             } else {
                 self.drain_pass(which).await?;

@@ -102,8 +102,10 @@ pub(crate) fn of_change(
         ItemRead::One(item) => item,
     };
     let moved = item.version.guid != before.guid || item.version.counter > before.counter;
+    // The list was put back: whatever became of the write, it is not in this list.
+    let went_back = item.version.guid == before.guid && item.version.counter < before.counter;
     if kind == EffectKind::DeleteItem {
-        return if moved {
+        return if moved || went_back {
             Finding::Superseded(Presence::Item(item))
         } else {
             Finding::Pending
@@ -111,6 +113,7 @@ pub(crate) fn of_change(
     }
     let (equal, total) = matches(mapping, sent, &item);
     match (moved, equal) {
+        _ if went_back => Finding::Superseded(Presence::Item(item)),
         (_, equal) if equal > 0 && equal == total => Finding::Applied(Some(item)),
         (false, _) => Finding::Pending,
         (true, 0) => Finding::Superseded(Presence::Item(item)),

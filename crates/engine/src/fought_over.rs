@@ -63,7 +63,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// The direction of a field in this definition: one that goes one way has no fields that go both ways.
-    fn as_far_as_it_goes(&self, field: &FieldMapping) -> Direction {
+    pub(crate) fn as_far_as_it_goes(&self, field: &FieldMapping) -> Direction {
         match field.direction {
             Direction::Both if !self.pulls() => Direction::Push,
             Direction::Both if !self.pushes() => Direction::Pull,

@@ -54,6 +54,7 @@ mod verify;
 mod verify_cells;
 mod versions;
 mod watermark;
+mod went_back;
 mod work;
 
 pub mod ports;

@@ -158,6 +158,7 @@ impl<W: World> Session<'_, W> {
         let mut changed = Vec::new();
         let mut strangers = Vec::new();
         let mut seen = Vec::new();
+        let mut older = Vec::new();
         for (entry, row) in latest.into_values().zip(rows) {
             match (entry, row) {
                 (DeltaEntry::Deleted(_), Some(row)) if row.state == LedgerState::Live => {
@@ -170,8 +171,11 @@ impl<W: World> Session<'_, W> {
                         digest: RowDigest::UNKNOWN,
                         key: row.key.clone(),
                     });
+                    let said = told(item.version, row.version);
                     if !self.is_echo(&item, &row).await? {
                         changed.push((item, row));
+                    } else if said == Told::Old && row.state == LedgerState::Live {
+                        older.push((item, row));
                     }
                 }
                 (DeltaEntry::Changed(item), None) => strangers.push(item),
@@ -180,6 +184,7 @@ impl<W: World> Session<'_, W> {
         if let Some(shown) = shown {
             shown.push(seen)?;
         }
+        changed.extend(self.went_back_in_list(older).await?);
         self.apply_edits(changed).await?;
         self.take_strangers(strangers).await?;
         Ok(marks)

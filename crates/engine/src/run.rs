@@ -174,7 +174,7 @@ fn finished<W: World>(session: &Session<'_, W>, found: &Found) -> RunState {
 fn state_of(failure: &Failure) -> RunState {
     match failure.code.as_str() {
         "run.cancelled" => RunState::Cancelled,
-        "lease.held" => RunState::Refused,
+        "lease.held" | "list.went_back" => RunState::Refused,
         _ => RunState::Failed,
     }
 }

@@ -13,6 +13,7 @@ mod fixture;
 mod history;
 mod leasing;
 mod list_feed;
+mod lives;
 mod quarantining;
 mod round_trip;
 mod run_records;

@@ -28,6 +28,7 @@ mod check;
 mod edit;
 mod horizon;
 pub(crate) mod keys;
+mod life;
 mod range;
 mod survey;
 mod write;

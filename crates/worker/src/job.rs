@@ -28,6 +28,7 @@ use crate::graph_access::GraphAccess;
 use crate::housekeeping;
 use crate::lease;
 use crate::ledger_port::LedgerPort;
+use crate::lives::{self, Lives};
 use crate::scratch_port::ScratchPort;
 use crate::source_port::SourcePort;
 use crate::target_port::TargetPort;
@@ -304,10 +305,21 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
         memory,
         store: services.store.clone(),
     };
-    let generation = syncbridge_engine::ports::Ledger::generation(&ledger).await?;
     let table = TableRef::new(&spec.source.schema, &spec.source.table);
     let shape = ReadShape::of(&spec.mapping, &spec.source);
     let table = PgSource::connect(&job.source, &table, &shape).await?;
+    let lives = match driver {
+        Driver::Writer(_) if spec.options.retire.is_none() => {
+            Some(Lives::look(&services.store, &ledger.memory, &table, spec, &services.holder).await?)
+        }
+        Driver::Writer(_) | Driver::Looker { .. } => None,
+    };
+    let anew = lives
+        .as_ref()
+        .and_then(|lives| lives.begun)
+        .map(|_| compares_everything(spec));
+    let spec = anew.as_ref().unwrap_or(spec);
+    let generation = syncbridge_engine::ports::Ledger::generation(&ledger).await?;
     let source = SourcePort { table, generation };
     let client = services.graph(&job.graph)?;
     let settings = ListSettings {
@@ -339,13 +351,27 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
     if let Driver::Writer(held) = driver {
         housekeeping::forget_history(&ledger.memory, held.fence(), spec).await;
     }
+    if let Some(lives) = lives.filter(|_| outcome.failure.is_none()) {
+        // Not noted is not lost: the next run looks at the life that was noted before.
+        if let Err(failure) = lives.note(&ledger.memory, &source.table, driver.fence()).await {
+            tracing::warn!(run = %spec.run, error.code = failure.code, "the lives of a run could not be noted");
+        }
+    }
     source.table.close().await;
     Ok(outcome)
 }
 
+/// A run over a source that lives another life now: whatever its feed says, both sides are compared.
+fn compares_everything(spec: &RunSpec) -> RunSpec {
+    let mut anew = spec.clone();
+    anew.options.reset_cursor = true;
+    anew.options.full = true;
+    anew
+}
+
 fn before_it_began(failure: &Failure, now: chrono::DateTime<chrono::Utc>) -> RunOutcome {
     RunOutcome {
-        state: if failure.code == "lease.held" {
+        state: if failure.code == "lease.held" || lives::WENT_BACK.contains(&failure.code.as_str()) {
             RunState::Refused
         } else {
             RunState::Failed

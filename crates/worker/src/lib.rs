@@ -7,6 +7,7 @@ mod housekeeping;
 mod job;
 mod lease;
 mod ledger_port;
+mod lives;
 mod look;
 mod ports;
 mod rows;

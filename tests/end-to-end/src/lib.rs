@@ -121,6 +121,12 @@ impl World {
         Self::build(|_| {}, WorldDatabase::own().await, WorldDatabase::shared().await).await
     }
 
+    /// A world whose table lies on a server of somebody else's, and whose memory does not.
+    pub async fn with_source_on(server: &PrivatePostgres) -> Self {
+        let source = WorldDatabase::on(server, "source").await;
+        Self::build(|_| {}, source, WorldDatabase::shared().await).await
+    }
+
     /// A world whose two databases, `NAME_source` and `NAME_meta`, are made on a server of somebody else's.
     pub async fn on(server: &PrivatePostgres, name: &str, adjust: impl FnOnce(&mut SimOptions)) -> Self {
         let source = WorldDatabase::on(server, &format!("{name}_source")).await;

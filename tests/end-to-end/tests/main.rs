@@ -9,6 +9,7 @@
 )]
 
 mod adoption_by_key;
+mod backwards;
 mod concurrency;
 mod conflicts;
 mod crash;

@@ -166,6 +166,7 @@ impl DefinitionStore {
                    AND e.identity = coalesce(c.row_identity, e.identity)
                    AND e.definition_id IS NOT DISTINCT FROM $1
                  RETURNING e.effect_id, e.workspace_id, e.kind, e.before_counter, e.old_identity,
+                           CASE WHEN c.outcome = 'applied' THEN e.source_xid END AS source_xid,
                            coalesce(c.row_identity, c.identity) AS identity, c.outcome, c.request_id, c.run_id,
                            c.after_counter, c.agreed, c.layout, c.mark_generation, c.mark_lsn, c.state, e.cause,
                            coalesce(c.item_id, e.item_id) AS item_id,
@@ -178,12 +179,12 @@ impl DefinitionStore {
                      (workspace_id, definition_id, identity, run_id, effect_id, kind, outcome, cause, item_id,
                       item_guid, before_counter, after_counter, before_agreed, before_layout, before_state, agreed,
                       layout, state, row_version, mark_generation, mark_lsn, sealed_sent, sealed_before, sealed_for,
-                      request_id)
+                      request_id, source_xid)
                  SELECT c.workspace_id, $1, c.identity, c.run_id, c.effect_id, c.kind, c.outcome, c.cause, c.item_id,
                         c.item_guid, c.before_counter, c.after_counter, b.agreed, b.layout, b.state, c.agreed,
                         c.layout, c.state, CASE WHEN c.agreed IS NOT NULL THEN coalesce(b.row_version, 0) + 1 END,
                         c.mark_generation, c.mark_lsn, c.sealed_sent, c.sealed_before,
-                        nullif(c.sealed_for, c.identity), left(c.request_id, 200)
+                        nullif(c.sealed_for, c.identity), left(c.request_id, 200), c.source_xid
                  FROM closed c
                  LEFT JOIN LATERAL (SELECT l.agreed, l.layout, l.state, l.row_version FROM ledger l
                                     WHERE c.agreed IS NOT NULL AND l.definition_id = $1

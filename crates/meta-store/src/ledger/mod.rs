@@ -35,6 +35,7 @@ mod cursor;
 mod delta;
 mod dirty;
 mod history;
+mod lives;
 mod quarantine;
 mod quarantine_care;
 mod reads;

@@ -291,7 +291,7 @@ impl PgSource {
         Ok(receipts)
     }
 
-    fn parse_xmin(&self, text: &str) -> Result<u32, Failure> {
+    pub(super) fn parse_xmin(&self, text: &str) -> Result<u32, Failure> {
         text.parse().map_err(|_| {
             self.context
                 .classify(sqlx::Error::Protocol("an xmin is no number".into()))

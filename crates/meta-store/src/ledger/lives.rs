@@ -1,0 +1,145 @@
+//! Which life of its source, and of this memory itself, a definition last saw.
+
+use sqlx::Row as _;
+use syncbridge_domain::effect::Fence;
+use syncbridge_domain::feed::Lsn;
+use syncbridge_domain::identity::Key;
+use syncbridge_domain::life::KnownLife;
+
+use super::{DefinitionStore, key};
+use crate::error::Result;
+use crate::number::{from_bigint, from_integer, to_bigint, to_integer};
+
+/// So many of our newest writes are looked at.
+const WITNESSES: i64 = 20;
+
+/// Cluster, timeline, database and the tables themselves: a memory that is restored from a dump, or recovered to a
+/// point in time, differs in one of them.
+const OWN_LIFE: &str = "\
+SELECT c.system_identifier || '/' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) || '/' || d.oid || '/'
+       || 'definitions'::regclass::oid
+FROM pg_control_system() c, pg_database d WHERE d.datname = current_database()";
+
+impl DefinitionStore {
+    /// What was noted at the end of the last run that came to its end; `None` before the first.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn known_life(&self) -> Result<Option<KnownLife>> {
+        self.timed(async {
+            let found = sqlx::query(
+                "SELECT identifier, timeline, durable_lsn, memory FROM lives WHERE definition_id = $1",
+            )
+            .bind(self.definition.uuid())
+            .fetch_optional(&mut *self.store.acquire().await?)
+            .await?;
+            let Some(row) = found else { return Ok(None) };
+            let timeline: Option<i32> = row.try_get(1)?;
+            Ok(Some(KnownLife {
+                identifier: row.try_get(0)?,
+                timeline: timeline
+                    .map(|number| from_integer("timeline", number))
+                    .transpose()?,
+                durable: Lsn(from_bigint("position", row.try_get(2)?)?),
+                memory: row.try_get(3)?,
+            }))
+        })
+        .await
+    }
+
+    /// Which life of itself this memory lives now.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn own_life(&self) -> Result<String> {
+        self.timed(async {
+            Ok(sqlx::query_scalar(OWN_LIFE)
+                .fetch_one(&mut *self.store.acquire().await?)
+                .await?)
+        })
+        .await
+    }
+
+    /// Notes which lives a run came to its end in. Rows that are neither to be applied nor refused are agreed on in
+    /// them: they are no longer of an earlier generation.
+    ///
+    /// # Errors
+    /// [`crate::Error::LeaseLost`].
+    pub async fn note_life(&self, fence: Fence, life: &KnownLife, settles: Option<u32>) -> Result<()> {
+        self.timed(async {
+            let mut tx = self.begin(fence).await?;
+            let timeline = life
+                .timeline
+                .map(|number| to_integer("timeline", number))
+                .transpose()?;
+            sqlx::query(
+                "INSERT INTO lives (definition_id, workspace_id, identifier, timeline, durable_lsn, memory, noted_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, now())
+                 ON CONFLICT (definition_id) DO UPDATE SET
+                     identifier = excluded.identifier, timeline = excluded.timeline,
+                     durable_lsn = excluded.durable_lsn, memory = excluded.memory, noted_at = excluded.noted_at,
+                     written_since = CASE WHEN $7 THEN clock_timestamp() ELSE lives.written_since END",
+            )
+            .bind(self.definition.uuid())
+            .bind(self.workspace.uuid())
+            .bind(life.identifier.as_deref())
+            .bind(timeline)
+            .bind(to_bigint("position", life.durable.0)?)
+            .bind(life.memory.as_deref())
+            .bind(settles.is_some())
+            .execute(&mut *tx)
+            .await?;
+            if let Some(generation) = settles {
+                sqlx::query(
+                    "UPDATE ledger l SET mark_generation = $2, mark_lsn = 0
+                     WHERE l.definition_id = $1 AND l.mark_generation < $2
+                       AND NOT EXISTS (SELECT FROM dirty d
+                                       WHERE d.definition_id = $1 AND d.identity = l.identity)
+                       AND NOT EXISTS (SELECT FROM quarantine q
+                                       WHERE q.definition_id = $1 AND q.identity = l.identity)
+                       AND NOT EXISTS (SELECT FROM effects e
+                                       WHERE e.definition_id = $1 AND e.identity = l.identity)",
+                )
+                .bind(self.definition.uuid())
+                .bind(to_integer("mark generation", generation)?)
+                .execute(&mut *tx)
+                .await?;
+            }
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// The newest rows of the source that we are known to have written and that should still be there: the key of each,
+    /// and the newest transaction that wrote it.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn newest_written(&self) -> Result<Vec<(Key, u64)>> {
+        self.timed(async {
+            let found = sqlx::query(
+                "SELECT l.key, max(h.source_xid)
+                 FROM (SELECT identity, source_xid FROM ledger_history
+                       WHERE definition_id = $1 AND source_xid IS NOT NULL
+                         AND at > (SELECT written_since FROM lives WHERE definition_id = $1)
+                       ORDER BY source_xid DESC LIMIT $2) h
+                 JOIN ledger l ON l.definition_id = $1 AND l.identity = h.identity AND l.state = 1
+                 GROUP BY l.key",
+            )
+            .bind(self.definition.uuid())
+            .bind(WITNESSES)
+            .fetch_all(&mut *self.store.acquire().await?)
+            .await?;
+            found
+                .iter()
+                .map(|row| {
+                    Ok((
+                        key(row.try_get(0)?)?,
+                        from_bigint("transaction id", row.try_get(1)?)?,
+                    ))
+                })
+                .collect()
+        })
+        .await
+    }
+}
