@@ -431,6 +431,8 @@ sides are never compared with each other to find out who changed.
   came after it, and that is no conflict. Where it keeps none and the item shows a third value, the person is taken to be
   newer, and where it shows the old one, it is written again; either way both values are kept in a record that says
   `ambiguous`.
+* A list may take a write of ours although its item is no longer what the write rested on. What was written over is then
+  found in the item's versions and kept as a conflict; where there are none, the run says so.
 * A person's decision holds for the two values that were seen. Where one of them has changed since, it is void.
 * `latest_wins` compares when the row and the item were last changed; a tie goes to the source.
 * A passive field travels with a write that happens anyway. It never causes one, is never read for its own sake and is

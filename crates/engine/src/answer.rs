@@ -47,6 +47,10 @@ impl<W: World> Session<'_, W> {
                     None => in_doubt(attempt),
                 }
             }
+            Receipt::Applied { item, request_id } if self.passed_over(&attempt, item.as_ref()) => {
+                attempt.answered = Some((item, request_id));
+                Next::Inspect(Box::new(attempt))
+            }
             Receipt::Applied { item, request_id } => {
                 match self.applied(&attempt, item, Witness::Answer, request_id) {
                     Some(settlement) => match attempt.work.next_part() {

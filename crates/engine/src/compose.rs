@@ -325,6 +325,7 @@ impl<W: World> Session<'_, W> {
             parks: false,
             kept: None,
             overrides: Vec::new(),
+            answered: None,
             turns: Vec::new(),
         }))
     }

@@ -25,13 +25,17 @@ impl<W: World> Session<'_, W> {
         attempts: Vec<Attempt>,
         sent: &mut Sent,
     ) -> PortResult<Vec<Attempt>> {
+        let (answered, attempts): (Vec<Attempt>, Vec<Attempt>) = attempts
+            .into_iter()
+            .partition(|attempt| attempt.answered.is_some());
+        self.inspect_overtaking(answered, sent).await?;
         if attempts.is_empty() {
             return Ok(Vec::new());
         }
         let findings = if syncbridge_domain::sabotaged!("no lookup before a repeat") {
             attempts.iter().map(|_| Finding::Pending).collect()
         } else {
-            self.look_at(&attempts).await
+            self.look_at(&attempts).await?
         };
         let mut resend = Vec::new();
         let mut settled = Vec::new();
@@ -103,7 +107,12 @@ impl<W: World> Session<'_, W> {
                     resend.push(attempt);
                 }
                 Finding::Superseded(now) => {
-                    settled.push(release(&attempt));
+                    let gone = matches!(now, evidence::Presence::Gone);
+                    if gone && attempt.in_doubt && self.may_be_hidden(attempt.effect.kind) {
+                        settled.push(settlement(&attempt, Verdict::Armed, None));
+                    } else {
+                        settled.push(release(&attempt));
+                    }
                     let target = match now {
                         evidence::Presence::Item(item) => Presence::One(item),
                         evidence::Presence::Items(items) => Presence::Many(items),
@@ -228,7 +237,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// One finding an attempt, in order.
-    async fn look_at(&self, attempts: &[Attempt]) -> Vec<Finding> {
+    async fn look_at(&mut self, attempts: &[Attempt]) -> PortResult<Vec<Finding>> {
         let creates: Vec<RowName> = attempts
             .iter()
             .filter(|a| a.effect.kind == EffectKind::CreateItem)
@@ -254,6 +263,7 @@ impl<W: World> Session<'_, W> {
         let asked: Vec<Asked<'_>> = attempts
             .iter()
             .map(|attempt| Asked {
+                identity: attempt.work.identity(),
                 kind: attempt.effect.kind,
                 item: attempt.effect.item.as_ref(),
                 sent: &attempt.effect.sent,

@@ -37,6 +37,7 @@ mod guard;
 mod inspect;
 mod list_changes;
 mod note;
+mod overtaken;
 mod plan;
 mod pull;
 mod recover;

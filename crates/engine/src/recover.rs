@@ -74,7 +74,7 @@ impl<W: World> Session<'_, W> {
     async fn recover_open(&mut self, open: Vec<Effect>, armed: &[Effect], mark: Mark) -> PortResult<usize> {
         let ids: Vec<Identity> = open.iter().map(|effect| effect.subject.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
-        let findings = self.look_at_effects(&open, &bases, armed).await;
+        let findings = self.look_at_effects(&open, &bases, armed).await?;
         let mut rows = self.rows_of_unclear(&open, &findings).await?.into_iter();
         let mut settled = Vec::new();
         let mut marks = Vec::new();
@@ -134,6 +134,9 @@ impl<W: World> Session<'_, W> {
         let item = match finding {
             Finding::Unknown => return None,
             Finding::Pending => return self.pending(effect).map(|verdict| vec![settle(effect, verdict)]),
+            Finding::Superseded(evidence::Presence::Gone) if self.may_be_hidden(effect.kind) => {
+                return Some(vec![settle(effect, Verdict::Armed)]);
+            }
             Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
             Finding::Then { then, .. } => {
                 let attempt = attempt_of(effect, base);
@@ -184,6 +187,12 @@ impl<W: World> Session<'_, W> {
         (effect.age > REQUEST_LIFETIME).then_some(Verdict::Released)
     }
 
+    /// Whether an item that is not there for us may be one that a change of ours has reached all the same: what it shows
+    /// once it is back is then ours and no person's.
+    pub(crate) fn may_be_hidden(&self, kind: EffectKind) -> bool {
+        kind == EffectKind::PatchItem && self.pulls() && !self.sees_everything()
+    }
+
     fn know_armed(&mut self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
             let of_this_row = self.armed.entry(effect.subject.identity).or_default();
@@ -213,11 +222,11 @@ impl<W: World> Session<'_, W> {
     }
 
     async fn look_at_effects(
-        &self,
+        &mut self,
         effects: &[Effect],
         bases: &[Option<LedgerRow>],
         armed: &[Effect],
-    ) -> Vec<Finding> {
+    ) -> PortResult<Vec<Finding>> {
         let names: Vec<RowName> = effects
             .iter()
             .filter(|effect| effect.kind == EffectKind::CreateItem)
@@ -247,6 +256,7 @@ impl<W: World> Session<'_, W> {
             .iter()
             .zip(bases)
             .map(|(effect, base)| Asked {
+                identity: effect.subject.identity,
                 kind: effect.kind,
                 item: effect.item.as_ref(),
                 sent: &effect.sent,
@@ -466,6 +476,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         parks: false,
         kept: None,
         overrides: Vec::new(),
+        answered: None,
         turns: Vec::new(),
     }
 }

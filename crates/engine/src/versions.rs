@@ -4,7 +4,7 @@
 use syncbridge_domain::agreed::{Agreed, target_hash};
 use syncbridge_domain::effect::{EffectKind, ItemLink};
 use syncbridge_domain::facet::Facet;
-use syncbridge_domain::identity::HashKey;
+use syncbridge_domain::identity::{HashKey, Identity};
 use syncbridge_domain::item_history::{HistoryRead, ItemHistory, ItemVersion};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::mapping::{FieldMapping, Mapping};
@@ -12,11 +12,13 @@ use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, Item, ItemId};
 
 use crate::evidence::{self, Finding, Presence};
-use crate::ports::Target;
+use crate::overtaken::Overtaking;
+use crate::ports::{PortResult, Target};
 use crate::session::{Session, World};
 
 /// A write that is asked about.
 pub(crate) struct Asked<'e> {
+    pub(crate) identity: Identity,
     pub(crate) kind: EffectKind,
     /// The item and the version that a change rested on.
     pub(crate) item: Option<&'e ItemLink>,
@@ -40,12 +42,28 @@ enum Past {
 }
 
 impl<W: World> Session<'_, W> {
-    /// Asks for the versions of items that moved on without showing plainly what became of the writes to them. Only
-    /// where people's edits travel does it matter who was first.
-    pub(crate) async fn look_back(&self, asked: &[Asked<'_>], mut findings: Vec<Finding>) -> Vec<Finding> {
-        if !self.pulls() {
-            return findings;
-        }
+    /// What the past of the items adds to what they show.
+    pub(crate) async fn look_back(
+        &mut self,
+        asked: &[Asked<'_>],
+        findings: Vec<Finding>,
+    ) -> PortResult<Vec<Finding>> {
+        // Only where people's edits travel does it matter who was first.
+        let findings = match self.pulls() {
+            true => self.explain(asked, findings).await,
+            false => findings,
+        };
+        let overtaking: Vec<Overtaking<'_>> = asked
+            .iter()
+            .zip(&findings)
+            .filter_map(|(asked, finding)| overtaking(asked, finding))
+            .collect();
+        self.record_overtaken(&overtaking).await?;
+        Ok(findings)
+    }
+
+    /// Asks for the versions of items that moved on without showing plainly what became of the writes to them.
+    async fn explain(&self, asked: &[Asked<'_>], mut findings: Vec<Finding>) -> Vec<Finding> {
         for (asked, finding) in asked.iter().zip(&mut findings) {
             // One write came after what ours rested on, and it was this app's: there is no other.
             if let Some(item) = moved(asked, finding)
@@ -147,6 +165,26 @@ fn moved<'f>(asked: &Asked<'_>, finding: &'f Finding) -> Option<&'f Item> {
         }
         _ => None,
     }
+}
+
+/// A change that a look found and that may have passed over others: more than one write came after what it rested on.
+fn overtaking<'e>(asked: &Asked<'e>, finding: &'e Finding) -> Option<Overtaking<'e>> {
+    let link = asked
+        .item
+        .filter(|_| asked.kind == EffectKind::PatchItem && asked.in_doubt)?;
+    let item = match finding {
+        Finding::Applied(Some(item)) | Finding::Then { then: item, .. } => item,
+        _ => return None,
+    };
+    let passed = item.version.guid == link.before.guid && written_since(asked, item) > 1;
+    passed.then_some(Overtaking {
+        identity: asked.identity,
+        before: link.before,
+        sent: asked.sent,
+        base: asked.base,
+        item,
+        answered: false,
+    })
 }
 
 /// How many writes at most came after what a change rested on.

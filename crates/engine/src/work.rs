@@ -117,6 +117,8 @@ pub(crate) struct Attempt {
     pub(crate) overrides: Vec<(usize, serde_json::Value)>,
     /// What the breaker counts of it.
     pub(crate) turns: Vec<FieldTurn>,
+    /// The item, and Graph's `request-id`, of an answer that says that others wrote in between.
+    pub(crate) answered: Option<(Option<Item>, Option<String>)>,
 }
 
 /// A recorded write to the source with the work it came from.

@@ -312,3 +312,59 @@ async fn c_09_where_the_row_moved_on_as_well_the_policy_decides_between_the_newe
         assert_eq!(row(&world, "code 2").await.0.as_deref(), Some(note), "{what}");
     }
 }
+
+/// As [`both`], where nobody vouches that everything in the list can be seen.
+async fn unattested(mut world: World, policy: &str) -> (World, Proxy) {
+    let proxy = world.behind_proxy().await;
+    world.shorten_leases();
+    world.sql(TABLE).await;
+    world.applied(json!({
+        "direction": "both", "onDelete": "propagate", "conflict": policy,
+        "twoWay": {"deleteDelay": "off", "lossy": "allow"},
+    }));
+    world.completed(&[]).await;
+    (world, proxy)
+}
+
+async fn person(world: &World, item: &Json, act: &str) {
+    let path = format!("lists/{}/items/{}/{act}", world.list_id("t").await, item["id"]);
+    world.sim_send("POST", &path, &json!({})).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_15_a_change_whose_item_went_out_of_sight_before_anybody_looked_is_ours_once_it_is_back() {
+    for policy in POLICIES {
+        let (world, proxy) = unattested(World::new().await, policy).await;
+        world
+            .sql("update t set note = 'ours' where code = 'code 2'")
+            .await;
+        killed_after_a_write(&world, &proxy).await;
+        let hidden = item(&world, "code 2").await;
+        person(&world, &hidden, "hide").await;
+        world
+            .sql("update t set note = 'newer' where code = 'code 2'")
+            .await;
+        world.lease_runs_out("t").await;
+        for _ in 0..2 {
+            world.run_admitted("t", &[]).await;
+        }
+        person(&world, &hidden, "show").await;
+        sqlx::query("update quarantine set retry_at = now()")
+            .execute(world.meta_pool())
+            .await
+            .expect("the statement is right");
+        world.until_nothing_happens().await;
+        assert_eq!(row(&world, "code 2").await, shows("newer", "2.00"), "{policy}");
+        assert_eq!(
+            item(&world, "code 2").await["fields"]["Note"],
+            "newer",
+            "{policy}"
+        );
+        assert_eq!(
+            (world.conflicts_kept().await, world.quarantined().await),
+            (0, 0),
+            "{policy}"
+        );
+        world.assert_equal("t", ROWS);
+    }
+}
