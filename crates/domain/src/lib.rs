@@ -31,6 +31,7 @@ pub mod list_rules;
 pub mod mapping;
 pub mod pg_type;
 pub mod ping_pong;
+pub mod plan_remark;
 pub mod policy;
 pub mod preflight;
 pub mod quota;

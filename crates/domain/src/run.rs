@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::feed::FeedKind;
 use crate::history::HistoryRule;
 use crate::identity::Key;
-use crate::ids::{DefinitionId, RunId, WorkspaceId};
+use crate::ids::{DefinitionId, PlanId, RunId, WorkspaceId};
 use crate::list_rules::ListRules;
 use crate::mapping::Mapping;
 use crate::policy::{Direction, Policies};
@@ -32,7 +32,7 @@ pub enum RunKind {
     TwoWay,
     /// Compares both sides and writes nothing.
     Verify,
-    /// Says what a push would do and writes nothing.
+    /// Says what a run would do and writes nothing.
     Plan,
     /// Compares both sides and writes the items that differ.
     Repair,
@@ -235,6 +235,9 @@ pub struct RunOptions {
     /// Go on with the newest verification that was interrupted instead of beginning a new one.
     #[serde(default)]
     pub resume: bool,
+    /// The saved plan that is worked out, or that is run: of a run that drives, nothing else is written.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
 }
 
 /// How a definition takes leave of its items.
@@ -357,7 +360,7 @@ pub struct RunOutcome {
     pub ended: DateTime<Utc>,
 }
 
-/// What a push would do.
+/// What a run would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Prediction {
     /// Rows read.
@@ -381,6 +384,15 @@ pub struct Prediction {
     /// Why nothing at all may be deleted now, however few they are.
     #[serde(default)]
     pub hold: Option<Failure>,
+    /// What it would spend for which reason; empty where that was not worked out.
+    #[serde(default)]
+    pub spending: Spending,
+    /// The plan that was saved.
+    #[serde(default)]
+    pub plan: Option<PlanId>,
+    /// Whether that plan deletes more than the guard lets pass, so that somebody has to approve it.
+    #[serde(default)]
+    pub beyond_guard: bool,
 }
 
 /// Values of one column that the list cannot hold.

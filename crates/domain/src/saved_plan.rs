@@ -49,12 +49,26 @@ impl std::fmt::Debug for PlannedChange {
 /// One cell of a planned write.
 #[derive(Clone, PartialEq)]
 pub struct PlannedField {
-    /// Source column.
+    /// Source column; a list column of ours that no source column stands for has its own name.
     pub column: String,
-    /// What is there now; null where nothing is.
+    /// What is there now; null where nothing is, and [`PlannedField::unread`] where nobody looked.
     pub before: Json,
     /// What will be there; null where nothing will be.
     pub after: Json,
+}
+
+impl PlannedField {
+    /// Stands for a value that was not read. No cell ever shows an object.
+    #[must_use]
+    pub fn unread() -> Json {
+        Json::Object(serde_json::Map::new())
+    }
+
+    /// Whether the value that is there now was read.
+    #[must_use]
+    pub fn was_read(&self) -> bool {
+        !self.before.is_object()
+    }
 }
 
 impl std::fmt::Debug for PlannedField {
@@ -235,6 +249,14 @@ pub struct PlanCounts {
     pub conflicts: u64,
     /// Rows that cannot travel.
     pub refused: u64,
+    /// Edits on the side that does not own the field, left standing.
+    pub foreign: u64,
+    /// Edits that lose against the other side's.
+    pub overridden: u64,
+    /// Rows that are held back, or too new to be judged.
+    pub waiting: u64,
+    /// Whether more would be deleted than the guard lets pass, so that somebody has to approve it.
+    pub beyond_guard: bool,
 }
 
 impl PlanCounts {
@@ -249,6 +271,12 @@ impl PlanCounts {
             EffectKind::DeleteRow => &mut self.rows_deleted,
         };
         *count += 1;
+    }
+
+    /// What stays as it is, and waits.
+    #[must_use]
+    pub fn parked(&self) -> u64 {
+        self.conflicts + self.refused + self.waiting
     }
 
     /// All changes.

@@ -134,6 +134,7 @@ impl<W: World> Session<'_, W> {
         again.extend(self.finish_looks(round.looks, left).await?);
         again.extend(self.finish_row_writes(round.row_writes, left, stop).await?);
         again.extend(self.finish_writes(round.writes, left, stop).await?);
+        self.keep_foreseen(false).await?;
         self.report();
         Ok(again)
     }
@@ -268,10 +269,11 @@ impl<W: World> Session<'_, W> {
     /// Records writes before they are made. Answers those that may be made and, with their ledger rows as they are now
     /// still to be read, those whose ground has moved; what is busy is left for a later pass.
     pub(crate) async fn admit<A: Intended>(
-        &self,
+        &mut self,
         writes: Vec<A>,
         left: &mut Vec<Work>,
     ) -> PortResult<(Vec<A>, Vec<Work>)> {
+        let (writes, mut stale) = self.only_planned(writes, left).await?;
         let effects: Vec<NewEffect> = writes.iter().map(|write| write.effect().clone()).collect();
         let admissions = self
             .ports
@@ -279,10 +281,12 @@ impl<W: World> Session<'_, W> {
             .admit(self.fence(), self.spec.run, &effects)
             .await?;
         let mut admitted = Vec::with_capacity(writes.len());
-        let mut stale = Vec::new();
         for (write, admission) in writes.into_iter().zip(admissions) {
             match admission {
-                Admission::Admitted => admitted.push(write),
+                Admission::Admitted => {
+                    self.foresee(&write);
+                    admitted.push(write);
+                }
                 Admission::Busy => left.push(write.into_work()),
                 Admission::Stale => {
                     let work = write.into_work();
@@ -356,7 +360,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// What was heard of the list stays with the row: the feed does not say it twice.
-    async fn mark_left(&self, left: Vec<Work>) -> PortResult<()> {
+    pub(crate) async fn mark_left(&self, left: Vec<Work>) -> PortResult<()> {
         let marks: Vec<DirtyMark> = left
             .iter()
             .map(|work| (work, self.subject_to_keep(work)))

@@ -78,6 +78,9 @@ impl<W: World> Session<'_, W> {
         }
         let mut intent = self.intent(&work, &agreed, &decision)?;
         explain(&mut intent, || self.cause(&row, &inputs, &judged, &decision));
+        if self.rehearses() && !matches!(intent, Intent::Write(_) | Intent::WriteRow(_) | Intent::Look) {
+            self.foresee_foreign(&work, &decision);
+        }
         Ok((work, intent))
     }
 

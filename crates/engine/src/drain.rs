@@ -116,6 +116,11 @@ impl<W: World> Session<'_, W> {
         let Some(last) = page.last() else { return Ok(None) };
         *after = Some(last.mark.identity);
         page.retain(|row| self.kind_of(row) == which);
+        if self.rehearses() && !page.is_empty() {
+            let ids: Vec<Identity> = page.iter().map(|row| row.mark.identity).collect();
+            let rehearsed = self.rehearsed(&ids).await?;
+            page.retain(|row| rehearsed.binary_search(&row.mark.identity).is_err());
+        }
         Ok(Some(page))
     }
 

@@ -12,6 +12,7 @@ use syncbridge_domain::ledger::{LedgerDigest, LedgerState};
 
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, SourcePage, Spill, Step};
 use crate::session::{Session, World, moved_on};
+use crate::stage::Stage;
 
 /// What comparing one bucket says about one identity.
 pub(crate) enum Compared {
@@ -195,6 +196,8 @@ impl<W: World> Session<'_, W> {
             let marks: Vec<DirtyMark> = rows
                 .into_iter()
                 .flatten()
+                // A row that a rehearsal made is in no table.
+                .filter(|row| !Stage::is_invented(&row.key))
                 .map(|row| DirtyMark {
                     identity: row.identity,
                     key: row.key,

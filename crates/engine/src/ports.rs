@@ -4,6 +4,7 @@
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
 pub mod list_feed;
+pub mod plan_book;
 pub mod pull_memory;
 pub mod row_writer;
 
@@ -429,6 +430,8 @@ pub struct Ports<'a, S, T, L, X, C, P> {
     pub control: &'a C,
     /// Progress.
     pub progress: &'a P,
+    /// Saved plans, where one is worked out or run.
+    pub plans: Option<&'a dyn plan_book::PlanBook>,
     /// Time.
     pub clock: &'a dyn Clock,
     /// Randomness.

@@ -81,13 +81,16 @@ async fn execute<W: World>(session: &mut Session<'_, W>, found: &mut Found) -> P
             Ok(())
         }
         RunKind::Plan => {
-            found.prediction = Some(session.plan().await?);
+            found.prediction = Some(match session.spec.options.plan {
+                Some(plan) => session.rehearse(plan).await?,
+                None => session.plan().await?,
+            });
             Ok(())
         }
     }
 }
 
-async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
+pub(crate) async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     session.refuse_other_hash_key().await?;
     session.remember_layout().await?;
     session.recover().await?;
@@ -121,6 +124,7 @@ async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<()> {
     follow_source(session, cursor).await?;
     session.drain().await?;
     session.disarm().await?;
+    session.conclude().await?;
     // Rows refused earlier and not due yet are not looked at, and still the list is not what it should be.
     session.refused_rows = session.ports.ledger.quarantine_size().await?;
     Ok(())

@@ -90,6 +90,7 @@ impl<W: World> Session<'_, W> {
         loop {
             if settled.len() >= SETTLE_AT && settling.is_terminated() {
                 let slice = std::mem::take(&mut settled);
+                self.foreseen(&slice);
                 settling = Box::pin(async move { ledger.settle(fence, run, &slice).await }).fuse();
             }
             let (batch, receipts) = select_biased! {
@@ -149,6 +150,7 @@ impl<W: World> Session<'_, W> {
     /// Settles in one transaction and reports progress.
     pub(crate) async fn settle(&self, settled: Vec<Settlement>) -> PortResult<()> {
         if !settled.is_empty() {
+            self.foreseen(&settled);
             self.ports
                 .ledger
                 .settle(self.fence(), self.spec.run, &settled)

@@ -16,6 +16,7 @@ use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::business_key::{Ambiguous, StrangersOf};
+use crate::planning::{Following, Planning};
 use crate::ports::list_feed::ListFeed;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::row_writer::RowWriter;
@@ -88,6 +89,8 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) standstill: Standstill,
     /// Items without an owner that an anchoring pass noted while it read the list, and how many.
     pub(crate) strangers: Option<(StrangersOf<W>, u64)>,
+    /// The saved plan that is worked out or run.
+    pub(crate) planning: Planning<'a>,
 }
 
 impl<'a, W: World> Session<'a, W> {
@@ -95,7 +98,12 @@ impl<'a, W: World> Session<'a, W> {
         let layout = spec.mapping.layout();
         let stamps = spec.mapping.field_stamps();
         let generation = ports.ledger.generation().await?;
+        let planning = match (spec.options.plan, ports.plans) {
+            (Some(plan), Some(book)) if spec.kind.drives() => Planning::Follows(Following::new(plan, book)),
+            _ => Planning::None,
+        };
         Ok(Self {
+            planning,
             spec,
             ports,
             layout,

@@ -142,12 +142,17 @@ pub(crate) struct RowAttempt {
 /// A write that is recorded before it is made, whichever side it is to.
 pub(crate) trait Intended {
     fn effect(&self) -> &NewEffect;
+    fn work(&self) -> &Work;
     fn into_work(self) -> Work;
 }
 
 impl Intended for Attempt {
     fn effect(&self) -> &NewEffect {
         &self.effect
+    }
+
+    fn work(&self) -> &Work {
+        &self.work
     }
 
     fn into_work(self) -> Work {
@@ -158,6 +163,10 @@ impl Intended for Attempt {
 impl Intended for RowAttempt {
     fn effect(&self) -> &NewEffect {
         &self.effect
+    }
+
+    fn work(&self) -> &Work {
+        &self.work
     }
 
     fn into_work(self) -> Work {

@@ -61,6 +61,8 @@ pub struct SyncDefinitionSpec {
     pub limits: Limits,
     /// Whether runs are refused for now.
     pub paused: bool,
+    /// Whether nobody may approve a plan that they asked for themselves.
+    pub four_eyes: bool,
 }
 
 /// The source side.
@@ -137,14 +139,9 @@ impl SyncDefinitionSpec {
         let exclude = read_exclude(reader, &keys);
         let key = source.as_ref().and_then(|source| source.key.as_deref());
         let policies = read_policies(reader, &keys, key);
-        if keys.has("fourEyes") {
-            reader.report(
-                keys.key_at("fourEyes"),
-                ProblemCode::OpensLater,
-                "`spec.fourEyes` is not there yet",
-                "it comes with saved plans, in issue C; remove it",
-            );
-        }
+        let four_eyes = keys
+            .get("fourEyes")
+            .map_or(Some(false), |slot| reader.flag(&slot));
         let namespace = keys
             .get("namespace")
             .and_then(|slot| read_namespace(reader, &slot));
@@ -171,6 +168,7 @@ impl SyncDefinitionSpec {
             history: history?,
             limits: limits?,
             paused: paused?,
+            four_eyes: four_eyes?,
             database,
             source,
             fields,
@@ -213,6 +211,7 @@ impl SyncDefinitionSpec {
                 (on_foreign_restore != OnForeignRestore::Report)
                     .then(|| words::word(&FOREIGN_RESTORE, on_foreign_restore)),
             ),
+            ("fourEyes", self.four_eyes.then_some(json!(true))),
             ("guards", Some(guards::to_json(&self.policies, &self.sentinels))),
             ("namespace", Some(json!(self.namespace))),
             ("history", history::to_json(self.history)),

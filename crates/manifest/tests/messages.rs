@@ -154,15 +154,11 @@ fn what_is_said_of_the_way_back_is_held_to_the_direction_and_to_its_bounds() {
         ],
     );
     says(
-        &with(
-            "  direction: both\n  fields: [{column: due, direction: back, lossy: true}]\n  fourEyes: true\n",
-        ),
+        &with("  direction: both\n  fields: [{column: due, direction: back, lossy: true}]\n"),
         &[
             "sync.yaml:10:37: `spec.fields[0].direction` is `back` → allowed: push, pull, both [manifest.invalid_value]",
             "sync.yaml:10:50: `spec.fields[0].lossy` is true or false, not text → put it in quotes \
              [manifest.wrong_type]",
-            "sync.yaml:11:3: `spec.fourEyes` is not there yet → it comes with saved plans, in issue C; remove it \
-             [manifest.opens_later]",
         ],
     );
 }

@@ -7,6 +7,7 @@
 //! | [`sealed_secrets`], [`hash_keys`] | credentials and hash keys, sealed by the master key |
 //! | [`leases`] | who drives a definition, with a fencing epoch |
 //! | [`ledger`] | agreement, effects, dirty rows, quarantine, conflicts, cursors of one definition |
+//! | [`rehearsal`] | a copy of a definition's memory in which a run is rehearsed |
 //! | [`runs`], [`audit`], [`outbox`] | what happened, who changed what, what the bus is to be told |
 //!
 //! Configuration goes through functions on a `&mut PgConnection`, so that a change, its audit entry and its
@@ -25,6 +26,7 @@ pub mod leases;
 pub mod ledger;
 pub mod outbox;
 pub mod partitions;
+pub mod rehearsal;
 pub mod runs;
 pub mod sealed_secrets;
 pub mod store;
@@ -36,5 +38,6 @@ mod number;
 pub use documents::{Change, Document, Stored};
 pub use error::{Error, Result};
 pub use ledger::{DefinitionStore, OverriddenEdit, Settlement, Verdict};
+pub use rehearsal::Rehearsal;
 pub use sqlx::PgConnection;
 pub use store::{ConnectOptions, MetaStore, Transaction};

@@ -166,6 +166,14 @@ impl MetaStore {
         Ok(self.pool.acquire().await?)
     }
 
+    /// The same database through another pool.
+    pub(crate) fn over(&self, pool: PgPoolOptions) -> Self {
+        Self {
+            pool: pool.connect_lazy_with(self.options.clone()),
+            ..self.clone()
+        }
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;

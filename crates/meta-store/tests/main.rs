@@ -15,6 +15,7 @@ mod leasing;
 mod list_feed;
 mod lives;
 mod quarantining;
+mod rehearsing;
 mod round_trip;
 mod run_records;
 mod saved_plans;

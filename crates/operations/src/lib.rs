@@ -20,6 +20,10 @@ mod get;
 mod history_view;
 mod ledger_show;
 mod list_side;
+mod plan_judge;
+mod plan_list;
+mod plan_run;
+mod plan_show;
 pub mod ports;
 mod preflight;
 mod quarantine_edit;
@@ -37,6 +41,7 @@ mod why_view;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncbridge_domain::ids::WorkspaceId;
 use syncbridge_meta_store::MetaStore;
@@ -54,6 +59,8 @@ pub use error::{Error, Result};
 pub use get::{Found, Shown};
 pub use history_view::{FieldHappened, Happened, MarkView};
 pub use ledger_show::{LedgerEntry, LedgerView, LedgerWanted};
+pub use plan_list::PlanView;
+pub use plan_show::{ChangeView, FieldView, PlanOpened, RemarkView};
 pub use preflight::CheckReport;
 pub use quarantine_edit::{CellChange, QuarantineEdited};
 pub use quarantine_explain::{CellProblem, QuarantineExplained, RowNow};
@@ -78,7 +85,11 @@ pub struct Operations {
     /// The one folder of `{file: NAME}` secrets.
     secrets_folder: Option<PathBuf>,
     token_files: TokenFiles,
+    plan_lasts: Duration,
 }
+
+/// How long a plan may be approved and run where nobody says otherwise: what it rests on grows old.
+pub const PLAN_LASTS: Duration = Duration::from_hours(24);
 
 /// Where the tokens of federated connections may be read, beside the folder of secrets.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +116,14 @@ impl Operations {
             workspace: WorkspaceId::DEFAULT,
             secrets_folder,
             token_files: TokenFiles::default(),
+            plan_lasts: PLAN_LASTS,
         }
+    }
+
+    /// Lets plans be approved and run so long.
+    #[must_use]
+    pub fn with_plans_lasting(self, plan_lasts: Duration) -> Self {
+        Self { plan_lasts, ..self }
     }
 
     /// Lets the tokens of federated connections be read there.

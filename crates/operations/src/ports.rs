@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::{HashKey, Key};
@@ -152,6 +153,8 @@ pub struct RunJob<'a> {
     pub progress: &'a dyn Progress,
     /// Set by whoever wants it to stop.
     pub cancel: Arc<AtomicBool>,
+    /// How long a plan that it works out may be approved and run.
+    pub plan_lasts: Duration,
 }
 
 /// Which table a row is in, and which of its columns travel.

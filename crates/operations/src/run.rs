@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use serde::Serialize;
 use serde_json::json;
 use syncbridge_domain::failure::{Failure, Scope};
-use syncbridge_domain::ids::{DefinitionId, RunId};
+use syncbridge_domain::ids::{DefinitionId, PlanId, RevisionId, RunId};
 use syncbridge_domain::list_rules::ListFacts;
 use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::policy::{DeletePolicy, Direction};
@@ -77,11 +77,14 @@ pub struct RunReport {
     pub outcome: RunOutcome,
     /// The list, where this call made or extended it.
     pub provisioned: Option<ListState>,
+    /// The saved plan that was worked out or run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<PlanId>,
 }
 
 /// Everything about a definition that a run needs.
 pub(crate) struct Prepared {
-    id: DefinitionId,
+    pub(crate) id: DefinitionId,
     pub(crate) spec: SyncDefinitionSpec,
     pub(crate) source: InstanceAccess,
     pub(crate) graph: ConnectionAccess,
@@ -93,6 +96,8 @@ pub(crate) struct Prepared {
     pub(crate) list: Option<TargetSpec>,
     archives: bool,
     list_is_new: bool,
+    pub(crate) revision: RevisionId,
+    pub(crate) generation: u32,
 }
 
 impl Prepared {
@@ -127,7 +132,10 @@ impl Operations {
             kind if kind.drives() && !retires => RunKind::driving(prepared.spec.direction),
             kind => kind,
         };
-        let order = RunOrder { kind, ..order };
+        let mut order = RunOrder { kind, ..order };
+        if order.kind.writes() {
+            order.options = self.allowed_options(&mut connection, &prepared, &order).await?;
+        }
         if prepared.spec.paused && order.kind.writes() && !retires {
             return Err(paused(order.name).into());
         }
@@ -140,6 +148,7 @@ impl Operations {
                 list: String::new(),
                 rules: prepared.side.rules(),
             });
+            prepared.list_is_new = true;
         }
         if prepared.list.is_none() && !order.kind.drives() {
             return Err(never_run(order.name).into());
@@ -194,6 +203,8 @@ impl Operations {
         });
         Ok(Prepared {
             id: stored.id,
+            revision: stored.revision,
+            generation: stored.generation,
             archives: spec.policies.delete == DeletePolicy::Archive,
             list_is_new: false,
             spec,
@@ -295,6 +306,9 @@ impl Operations {
         };
         audit::append(&mut tx, self.workspace, entry).await?;
         tx.commit().await.map_err(syncbridge_meta_store::Error::from)?;
+        if order.kind == RunKind::Plan {
+            self.begin_plan(actor, &spec, prepared, &data_key).await?;
+        }
         let job = RunJob {
             spec: &spec,
             source: prepared.source.clone(),
@@ -303,6 +317,7 @@ impl Operations {
             data_key,
             progress: order.progress,
             cancel: order.cancel.clone(),
+            plan_lasts: self.plan_lasts,
         };
         let mut outcome = self.adapters.run(job).await?;
         outcome.notices.extend(prepared.zone.notice());
@@ -312,6 +327,7 @@ impl Operations {
             definition: order.name.to_owned(),
             outcome,
             provisioned: None,
+            plan: order.options.plan,
         })
     }
 }

@@ -17,6 +17,7 @@ const FORMAT_1: u8 = 0xD1;
 const SALT: usize = 16;
 
 /// Seals and opens values. Wiped from memory when dropped.
+#[derive(Clone)]
 pub struct DataKey(Zeroizing<[u8; KEY]>);
 
 impl DataKey {

@@ -1,16 +1,19 @@
 //! The command line: names, options and help.
 
 pub(crate) mod conflicts;
+pub(crate) mod plans;
 pub(crate) mod quarantine;
 
 use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use syncbridge_domain::ids::PlanId;
 use syncbridge_domain::verification::DifferenceKind;
 
 use crate::settings::Settings;
 use conflicts::ConflictsCommand;
+use plans::PlansCommand;
 use quarantine::QuarantineCommand;
 
 /// Keeps PostgreSQL tables and SharePoint / Microsoft Lists the same, provably.
@@ -43,12 +46,16 @@ pub(crate) enum Command {
     Apply(Files),
     /// Show what applying documents would change
     Diff(Files),
-    /// Say what a run would do and cost; writes nothing
+    /// Say what a run would do and cost, change by change, and save it; writes to neither side
     ///
-    /// Reads both sides and counts rows to create, change and delete, values that the list cannot hold, and
-    /// resource units. With --check it says everything that can be known before the first write. Exit codes with
-    /// --check: 5 something stands in the way, 3 some rows will be refused.
+    /// Rehearses the run on both sides as they are and saves what it would write, with what each change rests on. A
+    /// person can approve that plan (`syncbridge plans`), and `syncbridge run NAME --plan ID` does exactly this. With
+    /// --check it says everything that can be known before the first write. Exit codes with --check: 5 something
+    /// stands in the way, 3 some rows will be refused.
     Plan(PlanArgs),
+    /// See saved plans, and let them run or not
+    #[command(subcommand)]
+    Plans(PlansCommand),
     /// Bring a list in step with its table
     ///
     /// Waits for the end. The first run makes the list. Exit code 3: some rows were refused, see `syncbridge
@@ -129,9 +136,18 @@ pub(crate) struct Named {
 pub(crate) struct PlanArgs {
     /// Name of the definition
     pub(crate) name: String,
-    /// Also judge types, names, limits, keys and rights of both sides, and what a first load takes
-    #[arg(long)]
+    /// Judge types, names, limits, keys and rights of both sides, and what a first load takes, instead of saving a plan
+    #[arg(long, conflicts_with_all = ["full", "approve", "limit"])]
     pub(crate) check: bool,
+    /// Compare the whole table, as `run --full` does
+    #[arg(long)]
+    pub(crate) full: bool,
+    /// Plan what `run --approve` writes: the table's values where nothing was ever agreed on
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// How many rows of each table are printed; the plan is saved whole
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
 }
 
 #[derive(Args)]
@@ -150,6 +166,9 @@ pub(crate) struct RunArgs {
     /// Write the table's values where row and item differ and nothing was ever agreed on
     #[arg(long)]
     pub(crate) approve: bool,
+    /// Make exactly the changes of this saved plan, but for those whose rows changed since
+    #[arg(long, value_name = "ID", conflicts_with_all = ["full", "allow_deletes", "reset_cursor", "approve"])]
+    pub(crate) plan: Option<PlanId>,
 }
 
 #[derive(Args)]

@@ -123,6 +123,19 @@ pub(crate) struct Settings {
     #[arg(long, global = true, env = "SYNCBRIDGE_LEASE_TERM_MS", value_parser = clap::value_parser!(u64).range(200..=3_600_000), hide = true)]
     lease_term_ms: Option<u64>,
 
+    /// Hours for which a saved plan may be approved and run
+    #[arg(
+        long,
+        global = true,
+        env = "SYNCBRIDGE_PLAN_HOURS",
+        hide_env_values = true,
+        value_name = "HOURS",
+        default_value_t = 24,
+        value_parser = clap::value_parser!(u64).range(1..=720),
+        help_heading = "Common options"
+    )]
+    plan_hours: u64,
+
     /// What is logged, such as `info` or `warn,syncbridge_engine=debug`
     #[arg(
         long,
@@ -199,6 +212,7 @@ impl Settings {
             wiring = wiring.with_identity_service(address)?;
         }
         let operations = Operations::new(store, ring, Arc::new(wiring), self.secrets_folder.clone());
+        let operations = operations.with_plans_lasting(Duration::from_hours(self.plan_hours));
         Ok(operations.with_token_files(TokenFiles {
             of_platform: std::env::var_os(PLATFORM_TOKEN_FILE).map(PathBuf::from),
             folder: self.token_folder.clone(),

@@ -214,6 +214,7 @@ impl Adapters for Wiring {
                 data_key: job.data_key,
                 progress: job.progress,
                 cancel: job.cancel,
+                plan_lasts: job.plan_lasts,
             };
             worker::run_job(&self.services, order)
                 .await

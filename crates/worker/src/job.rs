@@ -10,12 +10,13 @@ use syncbridge_domain::clock::Clock;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::HashKey;
-use syncbridge_domain::ids::RunId;
+use syncbridge_domain::ids::{PlanId, RunId};
 use syncbridge_domain::quota::{Spending, Tier};
-use syncbridge_domain::run::{Counters, Progress, RunKind, RunOutcome, RunSpec, RunState, Step};
+use syncbridge_domain::run::{Counters, Prediction, Progress, RunKind, RunOutcome, RunSpec, RunState, Step};
 use syncbridge_engine::World;
+use syncbridge_engine::ports::plan_book::PlanBook;
 use syncbridge_engine::ports::{Control, Ports};
-use syncbridge_meta_store::{DefinitionStore, MetaStore, runs};
+use syncbridge_meta_store::{DefinitionStore, MetaStore, Rehearsal, runs};
 use syncbridge_secrets::DataKey;
 use syncbridge_source_postgres::{Access, PgSource, ReadShape, Scratch, TableRef};
 use syncbridge_target_graph::egress::EgressRules;
@@ -29,6 +30,7 @@ use crate::housekeeping;
 use crate::lease;
 use crate::ledger_port::LedgerPort;
 use crate::lives::{self, Lives};
+use crate::plan_book::StoredPlans;
 use crate::scratch_port::ScratchPort;
 use crate::source_port::SourcePort;
 use crate::target_port::TargetPort;
@@ -118,6 +120,8 @@ pub struct Job<'a> {
     pub progress: &'a dyn Progress,
     /// Set by whoever wants it to stop.
     pub cancel: Arc<AtomicBool>,
+    /// How long a plan that is worked out may be approved and run.
+    pub plan_lasts: Duration,
 }
 
 struct RealWorld<'p>(PhantomData<&'p ()>);
@@ -139,13 +143,18 @@ enum Driver {
         fence: Fence,
         cancelled: Arc<AtomicBool>,
     },
+    /// A run is rehearsed on a copy of the memory; what it would send never leaves it.
+    Rehearser {
+        fence: Fence,
+        cancelled: Arc<AtomicBool>,
+    },
 }
 
 impl Control for Driver {
     fn fence(&self) -> Fence {
         match self {
             Driver::Writer(lease) => lease.fence(),
-            Driver::Looker { fence, .. } => *fence,
+            Driver::Looker { fence, .. } | Driver::Rehearser { fence, .. } => *fence,
         }
     }
 
@@ -154,13 +163,16 @@ impl Control for Driver {
             Driver::Writer(lease) => lease.send_before(),
             // Nothing may be sent without a lease.
             Driver::Looker { .. } => syncbridge_domain::clock::Monotonic(Duration::ZERO),
+            Driver::Rehearser { .. } => syncbridge_domain::clock::Monotonic(Duration::MAX),
         }
     }
 
     fn cancelled(&self) -> bool {
         match self {
             Driver::Writer(lease) => lease.cancelled(),
-            Driver::Looker { cancelled, .. } => cancelled.load(std::sync::atomic::Ordering::Acquire),
+            Driver::Looker { cancelled, .. } | Driver::Rehearser { cancelled, .. } => {
+                cancelled.load(std::sync::atomic::Ordering::Acquire)
+            }
         }
     }
 }
@@ -259,6 +271,7 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
             .await?;
             (Driver::Writer(held), Some(heartbeat))
         }
+        RunKind::Plan if spec.options.plan.is_some() => return rehearse(services, job).await,
         RunKind::Verify | RunKind::Plan => {
             let fence = Fence {
                 definition: spec.definition,
@@ -273,7 +286,7 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
             )
         }
     };
-    let outcome = Box::pin(drive(services, job, &driver)).await;
+    let outcome = Box::pin(drive(services, &job, &driver, services.store.clone())).await;
     drop(heartbeat);
     if let Driver::Writer(held) = &driver {
         if held.is_lost() {
@@ -291,20 +304,121 @@ async fn execute(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failur
     outcome
 }
 
-async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<RunOutcome, Failure> {
+/// Works a saved plan out: the run itself, on a copy of the memory and on sides that are only read.
+async fn rehearse(services: &Services, job: Job<'_>) -> Result<RunOutcome, Failure> {
+    let Some(plan) = job.spec.options.plan else {
+        return Err(no_plan());
+    };
+    let list = &job.spec.target.list;
+    let copy = services.store.rehearsal(job.spec.definition, list).await?;
+    let driver = Driver::Rehearser {
+        fence: copy.fence,
+        cancelled: job.cancel.clone(),
+    };
+    let mut outcome = Box::pin(drive(services, &job, &driver, copy.store.clone())).await;
+    if let Some(found) = outcome
+        .as_mut()
+        .ok()
+        .and_then(|outcome| outcome.prediction.as_mut())
+    {
+        found.refusals = copy.refusals(job.spec.run).await?;
+        let new: u64 = found.refusals.iter().map(|refusal| refusal.rows).sum();
+        found.quarantined = found.quarantined.saturating_sub(new);
+    }
+    let plans = memory_of(&job, services.store.clone());
+    let whole = outcome
+        .as_ref()
+        .ok()
+        .filter(|outcome| outcome.failure.is_none())
+        .and_then(|outcome| outcome.prediction.as_ref());
+    let completed = match whole {
+        Some(found) => complete(&plans, &copy, &job, found).await,
+        None => Ok(plans.abandon_plan(plan).await?),
+    };
+    copy.close().await;
+    completed.and(outcome)
+}
+
+/// Puts the rest into a plan and opens it.
+async fn complete(
+    plans: &DefinitionStore,
+    copy: &Rehearsal,
+    job: &Job<'_>,
+    found: &Prediction,
+) -> Result<(), Failure> {
+    let plan = job.spec.options.plan.ok_or_else(no_plan)?;
+    copy.remark(plan, job.spec.run).await?;
+    plans
+        .complete_plan(plan, &job.hash_key, found.ru, found.beyond_guard, job.plan_lasts)
+        .await?;
+    Ok(())
+}
+
+/// What is run has to be what was looked at, to the letter.
+async fn refuse_altered(
+    services: &Services,
+    plans: &StoredPlans,
+    spec: &RunSpec,
+    plan: PlanId,
+    hash_key: &HashKey,
+) -> Result<(), Failure> {
+    let mut connection = services.store.acquire().await?;
+    let header = syncbridge_meta_store::ledger::plan(&mut connection, spec.workspace, plan).await?;
+    drop(connection);
+    let whole = match header.hash {
+        Some(hash) => plans.0.is_as_hashed(plan, hash_key, hash).await?,
+        None => false,
+    };
+    match whole {
+        true => Ok(()),
+        false => Err(Failure::new(
+            Scope::List,
+            "plan.altered",
+            format!("plan {plan} does not hold any more the changes by whose hash it is known"),
+            "make a new plan, and find out who changed the meta-store; nothing was written",
+        )),
+    }
+}
+
+fn no_plan() -> Failure {
+    Failure::new(
+        Scope::Outage,
+        "plan.no_book",
+        "this worker was told of no plan to work out",
+        "report this as a defect; nothing was written",
+    )
+}
+
+fn memory_of(job: &Job<'_>, store: MetaStore) -> DefinitionStore {
     let spec = job.spec;
-    let memory = DefinitionStore::new(
-        services.store.clone(),
+    DefinitionStore::new(
+        store,
         spec.workspace,
         spec.definition,
         spec.target.list.clone(),
-        job.data_key,
+        job.data_key.clone(),
     )
-    .keeping_values(spec.history.values);
+    .keeping_values(spec.history.values)
+}
+
+/// `store`: where the memory is; a rehearsal has a copy of it.
+async fn drive(
+    services: &Services,
+    job: &Job<'_>,
+    driver: &Driver,
+    store: MetaStore,
+) -> Result<RunOutcome, Failure> {
+    let spec = job.spec;
     let ledger = LedgerPort {
-        memory,
-        store: services.store.clone(),
+        memory: memory_of(job, store.clone()),
+        store,
     };
+    let plans = StoredPlans(memory_of(job, services.store.clone()));
+    if spec.kind.drives()
+        && let Some(plan) = spec.options.plan
+    {
+        refuse_altered(services, &plans, spec, plan, &job.hash_key).await?;
+    }
     let table = TableRef::new(&spec.source.schema, &spec.source.table);
     let shape = ReadShape::of(&spec.mapping, &spec.source);
     let table = PgSource::connect(&job.source, &table, &shape).await?;
@@ -312,7 +426,7 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
         Driver::Writer(_) if spec.options.retire.is_none() => {
             Some(Lives::look(&services.store, &ledger.memory, &table, spec, &services.holder).await?)
         }
-        Driver::Writer(_) | Driver::Looker { .. } => None,
+        Driver::Writer(_) | Driver::Looker { .. } | Driver::Rehearser { .. } => None,
     };
     let anew = lives
         .as_ref()
@@ -342,6 +456,7 @@ async fn drive(services: &Services, job: Job<'_>, driver: &Driver) -> Result<Run
         scratch: &scratch,
         control: driver,
         progress: &reporter,
+        plans: spec.options.plan.is_some().then_some(&plans as &dyn PlanBook),
         clock: &services.clock,
         entropy: &OsEntropy,
         hash_key: &job.hash_key,

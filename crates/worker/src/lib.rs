@@ -9,6 +9,7 @@ mod lease;
 mod ledger_port;
 mod lives;
 mod look;
+mod plan_book;
 mod ports;
 mod rows;
 mod scratch_port;

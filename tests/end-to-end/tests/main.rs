@@ -27,6 +27,7 @@ mod owners;
 mod people;
 mod ping_pong;
 mod plain_reader;
+mod plans;
 mod precondition_ignored;
 mod preflight;
 mod quarantine;

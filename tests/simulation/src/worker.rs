@@ -255,6 +255,7 @@ async fn work(
         scratch: &SimScratch,
         control: &lease,
         progress: &observer,
+        plans: None,
         clock: &clock,
         entropy: &entropy,
         hash_key: &hash_key,

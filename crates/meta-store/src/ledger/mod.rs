@@ -36,6 +36,7 @@ mod delta;
 mod dirty;
 mod history;
 mod lives;
+mod plan_progress;
 mod quarantine;
 mod quarantine_care;
 mod reads;
@@ -56,6 +57,7 @@ pub use conflict_care::{
 pub use conflicts::OverriddenEdit;
 pub use cursor::{DeltaPosition, Position, position};
 pub use history::{HistoryEntry, HistoryPage, Stood, ValuesOf, history, state_at};
+pub use plan_progress::{PlanTally, plan_was_begun, tally};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{
     QuarantineFilter, QuarantineGroup, count_quarantined, ignore_quarantined, list_quarantine,

@@ -71,8 +71,8 @@ impl DefinitionStore {
         .await
     }
 
-    /// How many items and source rows were deleted within this time before now. What a person let pass by name is not counted:
-    /// it was asked for, and is no sign of anything going wrong.
+    /// How many items and source rows were deleted within this time before now. What a person let pass by name, or
+    /// within a plan, is not counted: it was asked for, and is no sign of anything going wrong.
     ///
     /// # Errors
     /// As any statement.
@@ -84,7 +84,8 @@ impl DefinitionStore {
                    AND h.outcome = 'applied'
                    AND h.at > clock_timestamp() - $2 * interval '1 second'
                    AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.run_id
-                                   AND r.spec -> 'options' ->> 'allow_deletes' IS NOT NULL)",
+                                   AND (r.spec -> 'options' ->> 'allow_deletes' IS NOT NULL
+                                        OR r.spec -> 'options' ->> 'plan' IS NOT NULL))",
             )
             .bind(self.definition.uuid())
             .bind(window.as_secs_f64())

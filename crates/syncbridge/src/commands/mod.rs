@@ -13,6 +13,8 @@ mod documents;
 mod get;
 mod ledger;
 mod migrate;
+mod plan;
+mod plans;
 mod quarantine;
 mod question;
 mod run;
@@ -33,7 +35,8 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Apply(files) => apply::apply(&settings, &files).await,
         Command::Diff(files) => diff::diff(&settings, &files).await,
         Command::Plan(args) if args.check => check::check(&settings, &args.name).await,
-        Command::Plan(args) => run::plan(&settings, &args.name).await,
+        Command::Plan(args) => plan::plan(&settings, &args).await,
+        Command::Plans(command) => plans::plans(&settings, &command).await,
         Command::Run(args) => run::push(&settings, &args).await,
         Command::Verify(args) => verify::verify(&settings, &args).await,
         Command::Get(args) => get::get(&settings, &args.kind, args.name.as_deref()).await,
@@ -49,7 +52,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Conflicts(command) => conflicts::conflicts(&settings, &command).await,
         Command::Quarantine(command) => quarantine::quarantine(&settings, &command).await,
         Command::Migrate => migrate::migrate(&settings).await,
-        Command::Dev(args) => dev::dev(&settings, &args).await,
+        Command::Dev(args) => Box::pin(dev::dev(&settings, &args)).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "syncbridge", &mut std::io::stdout());
             Ok(Exit::Done)

@@ -1,4 +1,4 @@
-//! `syncbridge run`, `verify` and `plan`.
+//! `syncbridge run`, and how every command that runs a definition waits for its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -71,6 +71,7 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
         approve_unagreed: args.approve,
         retire: None,
         resume: false,
+        plan: args.plan,
     };
     let report = once(
         &operations,
@@ -82,16 +83,4 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
     .await?;
     output::show(settings.output, &report, || verdict::push(&report))?;
     Ok(Exit::of_run(report.outcome.state))
-}
-
-pub(crate) async fn plan(settings: &Settings, name: &str) -> anyhow::Result<Exit> {
-    let operations = settings.operations().await?;
-    let quiet = settings.output != Output::Table;
-    let report = once(&operations, name, RunKind::Plan, RunOptions::default(), quiet).await?;
-    let Some(found) = report.outcome.prediction.clone() else {
-        output::show(settings.output, &report, || verdict::push(&report))?;
-        return Ok(Exit::Failed);
-    };
-    output::show(settings.output, &report, || verdict::plan(&report, &found))?;
-    Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! What a person reads at the end of a run.
 
-use syncbridge_domain::run::{Prediction, Verification};
+use syncbridge_domain::run::Verification;
 use syncbridge_operations::{RunReport, VerificationView};
 
 use crate::output;
@@ -44,6 +44,11 @@ pub(crate) fn push(report: &RunReport) -> String {
         text.push_str(&format!("  {}\n", also.join(" · ")));
     }
     refused(report, &mut text);
+    if let Some(plan) = report.plan {
+        text.push_str(&format!(
+            "  of plan {plan}: `syncbridge plans show {plan}` tells what became of each change\n"
+        ));
+    }
     if let Some(list) = report.provisioned.as_ref().and_then(|list| list.web_url.as_ref()) {
         text.push_str(&format!("  list: {list}\n"));
     }
@@ -233,10 +238,13 @@ pub(crate) fn differences(name: &str, view: &VerificationView) -> String {
     text
 }
 
-/// The end of a plan.
-pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
+/// What a rehearsed run found and would cost; its changes follow.
+pub(crate) fn plan(report: &RunReport) -> String {
+    let Some(found) = &report.outcome.prediction else {
+        return push(report);
+    };
     let mut text = format!(
-        "{}: {} rows · {} to create · {} changed · {} gone · {} unchanged · {} in quarantine · about {}\n",
+        "{}: {} rows read · {} to create · {} to change · {} to delete · {} unchanged · {} in quarantine · about {}\n",
         report.definition,
         found.rows,
         found.creates,
@@ -246,10 +254,16 @@ pub(crate) fn plan(report: &RunReport, found: &Prediction) -> String {
         found.quarantined,
         found.ru,
     );
+    let spent: Vec<String> = found
+        .spending
+        .iter()
+        .map(|(tag, ru)| format!("{} {}", tag.name(), ru.0))
+        .collect();
+    if !spent.is_empty() {
+        text.push_str(&format!("  RU by reason: {}\n", spent.join(" · ")));
+    }
     if let Some(hold) = &found.hold {
         text.push_str(&format!("  deletes would be held back: {hold}\n"));
-    } else if found.deletes_held_back {
-        text.push_str("  more rows are gone than the guard lets pass: deletes would be held back\n");
     }
     let rows = found.refusals.iter().map(|one| {
         vec![

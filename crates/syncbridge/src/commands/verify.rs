@@ -21,6 +21,7 @@ pub(crate) async fn verify(settings: &Settings, args: &VerifyArgs) -> anyhow::Re
     let options = RunOptions {
         allow_deletes: args.allow_deletes,
         resume: args.resume,
+        plan: None,
         ..RunOptions::default()
     };
     let range = KeyTexts {
