@@ -19,6 +19,9 @@ use crate::sending::Sent;
 use crate::session::{Session, World};
 use crate::work::Attempt;
 
+/// Code of a change that a list took although its item was no longer what it rested on.
+const IGNORED: &str = "list.precondition_ignored";
+
 /// A write that came later than the next one after what it rested on.
 pub(crate) struct Overtaking<'e> {
     pub(crate) identity: syncbridge_domain::identity::Identity,
@@ -94,7 +97,7 @@ impl<W: World> Session<'_, W> {
         }
         for identity in untold {
             self.notice(format!(
-                "list.precondition_ignored: the list took a change of ours although the item of row {identity} was no \
+                "{IGNORED}: the list took a change of ours although the item of row {identity} was no \
                  longer what it rested on, and does not tell what was written in between"
             ));
         }
