@@ -1,7 +1,7 @@
 # Everything one does with this tree. `make` alone lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types docs-conflicts evidence soak hunt sabotage drill bench
+.PHONY: help setup build demo test fmt lint unit doc-test deny docs-links docs-types docs-conflicts evidence soak hunt sabotage mutants drill bench
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 14
@@ -59,6 +59,9 @@ hunt: ## Simulate fresh histories until one breaks an invariant; SEEDS=n says ho
 sabotage: ## Build known mistakes in, each switchable, and tell which seed of the simulation shows each; SEEDS=n (5000)
 	RUSTFLAGS='--cfg sabotage' cargo run --locked --target-dir target/sabotage -p syncbridge-simulation --bin hunt -- \
 		--drill --seeds $(or $(SEEDS),5000) --jobs $(shell getconf _NPROCESSORS_ONLN)
+
+mutants: ## Break the code in small ways and tell what no test notices; ARGS=… passes options on (ARGS='domain', ARGS='apply --shard 0/20')
+	scripts/mutants $(ARGS)
 
 drill: ## Lose the ledger of a large list and take it over again; ROWS=n sets how large (1000000)
 	@scripts/setup test

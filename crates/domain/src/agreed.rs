@@ -210,6 +210,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::facet::Facet;
+    use crate::mapping::{FieldMapping, TitleRule};
+    use crate::pg_type::PgType;
+    use crate::policy::Direction;
 
     fn key() -> HashKey {
         HashKey::new(1, &[1; 32])
@@ -225,6 +229,88 @@ mod tests {
     fn the_same_number_in_two_spellings_is_one_value() {
         assert_eq!(target_hash(&key(), &json!(5)), target_hash(&key(), &json!(5.0)));
         assert_ne!(target_hash(&key(), &json!(5)), target_hash(&key(), &json!("5")));
+    }
+
+    #[test]
+    fn zero_has_no_sign_and_neighbouring_texts_do_not_run_together() {
+        assert_eq!(
+            target_hash(&key(), &json!(0.0)),
+            target_hash(&key(), &json!(-0.0))
+        );
+        assert_ne!(
+            target_hash(&key(), &json!(["ab", "c"])),
+            target_hash(&key(), &json!(["a", "bc"]))
+        );
+        assert_ne!(
+            target_hash(&key(), &json!({"ab": "c"})),
+            target_hash(&key(), &json!({"a": "bc"}))
+        );
+        assert_ne!(target_hash(&key(), &json!([])), target_hash(&key(), &json!({})));
+    }
+
+    fn field(column: &str, passive: bool) -> FieldMapping {
+        FieldMapping {
+            column: column.into(),
+            pg_type: PgType::Text,
+            nullable: true,
+            target: column.into(),
+            display_name: column.into(),
+            facet: Facet::MultiLine,
+            direction: Direction::Push,
+            passive,
+            conflict: None,
+            on_foreign_edit: None,
+        }
+    }
+
+    /// The digest of a row with two fields that cause writes and one that never does.
+    fn digest(layout: u32, cells: [Option<&str>; 3]) -> RowDigest {
+        let mapping = Mapping {
+            key: Vec::new(),
+            fields: vec![field("a", false), field("changed", true), field("b", false)],
+            title: TitleRule::Key,
+            time_zone: chrono_tz::Tz::UTC,
+        };
+        row_digest(
+            &key(),
+            LayoutStamp(layout),
+            &mapping,
+            &cells.map(|cell| cell.map(Into::into)),
+        )
+    }
+
+    #[test]
+    fn a_digest_tells_every_change_that_can_cause_a_write_and_no_other() {
+        let before = digest(1, [Some("x"), Some("monday"), Some("y")]);
+        assert_eq!(
+            before,
+            digest(1, [Some("x"), Some("tuesday"), Some("y")]),
+            "passive"
+        );
+        assert_eq!(before, digest(1, [Some("x"), None, Some("y")]), "passive");
+        assert_ne!(before, digest(1, [Some("z"), Some("monday"), Some("y")]));
+        assert_ne!(before, digest(1, [Some("x"), Some("monday"), None]));
+        assert_ne!(
+            before,
+            digest(2, [Some("x"), Some("monday"), Some("y")]),
+            "another layout"
+        );
+    }
+
+    #[test]
+    fn a_digest_keeps_null_from_empty_and_cell_from_cell() {
+        assert_ne!(
+            digest(1, [None, None, Some("")]),
+            digest(1, [Some(""), None, None])
+        );
+        assert_ne!(
+            digest(1, [None, None, None]),
+            digest(1, [Some(""), None, Some("")])
+        );
+        assert_ne!(
+            digest(1, [Some("ab"), None, Some("c")]),
+            digest(1, [Some("a"), None, Some("bc")])
+        );
     }
 
     #[test]
