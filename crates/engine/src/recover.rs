@@ -97,8 +97,13 @@ impl<W: World> Session<'_, W> {
                 continue;
             };
             count += 1;
+            // The item may show more than what we wrote, and the list's feed may have told of that before anybody knew
+            // whose item it is: it is looked at, not presumed.
+            let applied = verdicts
+                .iter()
+                .any(|one| matches!(one.verdict, Verdict::Applied(_)));
             marks.push(DirtyMark {
-                target: if news {
+                target: if news || applied && self.pulls() {
                     TargetHint::Changed
                 } else {
                     TargetHint::Presumed
