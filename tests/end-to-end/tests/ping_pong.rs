@@ -55,8 +55,14 @@ async fn person_writes(world: &World, id: u32, fields: Json) {
 
 /// Runs until a run writes nothing any more, and answers all that was written; fails where it does not end.
 async fn fought_out(world: &World) -> (u64, u64) {
+    fought_out_against(world, "select 1").await
+}
+
+/// The same with an application that does its part before each run.
+async fn fought_out_against(world: &World, statement: &str) -> (u64, u64) {
     let (mut patches, mut rows) = (0, 0);
     for _ in 0..30 {
+        world.sql(statement).await;
         world.reset_account().await;
         let report = world.run("t");
         let wrote = world.writes().await;
@@ -150,18 +156,17 @@ async fn a_choice_lifts_it(world: &World, id: &str, side: &str) {
 }
 
 #[tokio::test]
-async fn c_11_a_trigger_that_rewrites_what_is_restored_is_ended_and_parked_with_the_reason() {
+async fn c_11_an_application_that_rewrites_what_is_restored_is_ended_and_parked_with_the_reason() {
     let note = json!({"direction": "pull", "onForeignEdit": "restore"});
     let world = with("both", note, json!({})).await;
-    world.sql(TRIGGER).await;
+    world.sql("create sequence rewritten").await;
     person_writes(&world, 3, json!({"Note": "theirs"})).await;
-    let (patches, rows) = fought_out(&world).await;
+    let rewrite = "update t set note = 'app ' || nextval('rewritten') where id = 3";
+    let (patches, rows) = fought_out_against(&world, rewrite).await;
     assert_eq!(patches, 0);
     // The person's value itself, and the ten times it was put back.
     assert_eq!(rows, 11);
-    assert_eq!(world.count("select last_value from rewritten").await, 11);
     let id = parked(&world).await;
-    world.sql("drop trigger rewrites on t").await;
     everything_else_goes_on(&world, true).await;
     assert_eq!(parked(&world).await, id, "nothing of it moved");
     a_choice_lifts_it(&world, &id, "target").await;
@@ -171,6 +176,25 @@ async fn c_11_a_trigger_that_rewrites_what_is_restored_is_ended_and_parked_with_
         world.count("select count(*) from t where note = 'newer'").await,
         1
     );
+}
+
+#[tokio::test]
+async fn c_11_a_trigger_has_the_last_word_on_a_column_that_only_the_list_fills_and_nobody_fights_it() {
+    let note = json!({"direction": "pull", "onForeignEdit": "restore"});
+    let world = with("both", note, json!({})).await;
+    world.sql(TRIGGER).await;
+    person_writes(&world, 3, json!({"Note": "theirs"})).await;
+    for updated in [1, 0, 0] {
+        world.reset_account().await;
+        let report = world.run("t");
+        assert_eq!(report["outcome"]["state"], "completed", "{report:#}");
+        assert_eq!(
+            report["outcome"]["counters"]["updated_rows"], updated,
+            "{report:#}"
+        );
+        assert_eq!(world.writes().await, Writes::NONE);
+    }
+    assert_eq!(world.count("select last_value from rewritten").await, 1);
 }
 
 #[tokio::test]
