@@ -252,7 +252,11 @@ async fn a_12_nothing_planted_is_in_what_commands_say_or_in_requests() {
             {"kind": "lost_answer", "on": ["batch"], "times": 1},
             {"kind": "server_error", "on": ["write"], "times": 1, "body": "html"}]))
         .await;
-    for arguments in [&["plan", "t"][..], &["run", "t"], &["run", "t"], &["verify", "t"]] {
+    // A plan shows old and new values on purpose, in its result and nowhere else.
+    let planned = world.command(&["plan", "t"]);
+    assert!(planned.out().contains(KEY), "{}", planned.out());
+    heard.nothing_in_text("stderr", &planned.err());
+    for arguments in [&["run", "t"][..], &["run", "t"], &["verify", "t"]] {
         heard.nothing_in(&world.command(arguments));
     }
     let refused = world.command(&["quarantine", "list", "t", "-o", "json"]);
