@@ -84,9 +84,8 @@ impl<W: World> Session<'_, W> {
                 }
             }
             Refusal::Gone => {
-                let settlement = release(&attempt);
                 Next::Again(
-                    settlement,
+                    self.out_of_sight(&attempt),
                     Box::new(Work {
                         target: Presence::None,
                         // What of it arrived went with the item.

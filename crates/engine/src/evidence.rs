@@ -29,6 +29,8 @@ pub(crate) enum Finding {
     Superseded(Presence),
     /// Nothing could be learnt.
     Unknown,
+    /// The item's past has to be asked and cannot be just now: until it answers, nothing is sent in its stead.
+    NotNow,
 }
 
 /// What the item is now, for a new decision.

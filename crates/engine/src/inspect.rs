@@ -89,6 +89,7 @@ impl<W: World> Session<'_, W> {
                         None => sent.unsettled.push(attempt.work),
                     }
                 }
+                Finding::NotNow => sent.unsettled.push(attempt.work),
                 // The list says that the item is there, and shows none: after a second try it is out of our sight.
                 Finding::Pending if attempt.taken && !attempt.in_doubt && attempt.sends >= 2 => {
                     settled.push(self.quarantined(&attempt, invisible()));
@@ -108,11 +109,10 @@ impl<W: World> Session<'_, W> {
                 }
                 Finding::Superseded(now) => {
                     let gone = matches!(now, evidence::Presence::Gone);
-                    if gone && attempt.in_doubt && self.may_be_hidden(attempt.effect.kind) {
-                        settled.push(settlement(&attempt, Verdict::Armed, None));
-                    } else {
-                        settled.push(release(&attempt));
-                    }
+                    settled.push(match gone {
+                        true => self.out_of_sight(&attempt),
+                        false => release(&attempt),
+                    });
                     let target = match now {
                         evidence::Presence::Item(item) => Presence::One(item),
                         evidence::Presence::Items(items) => Presence::Many(items),
@@ -139,6 +139,14 @@ impl<W: World> Session<'_, W> {
         self.settle(settled).await?;
         sent.again.extend(self.with_base_now(landed).await?);
         Ok(resend)
+    }
+
+    /// Settles a write to an item that is not there for us, or not any more.
+    pub(crate) fn out_of_sight(&self, attempt: &Attempt) -> Settlement {
+        match attempt.in_doubt && self.may_be_hidden(attempt.effect.kind) {
+            true => settlement(attempt, Verdict::Armed, None),
+            false => release(attempt),
+        }
     }
 
     /// Whether a write whose answer was lost may be sent again: a change by its precondition, a create only where

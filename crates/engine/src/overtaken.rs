@@ -4,9 +4,12 @@
 //! that somebody wrote in between. What that was stands in the item's versions; where the list keeps none it cannot be
 //! kept either, and is reported.
 
+use std::collections::BTreeSet;
+
 use syncbridge_domain::agreed::{Agreed, target_hash};
 use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::EffectKind;
+use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_history::{HistoryRead, ItemHistory};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
@@ -24,7 +27,7 @@ const IGNORED: &str = "list.precondition_ignored";
 
 /// A write that came later than the next one after what it rested on.
 pub(crate) struct Overtaking<'e> {
-    pub(crate) identity: syncbridge_domain::identity::Identity,
+    pub(crate) identity: Identity,
     pub(crate) before: syncbridge_domain::version::Version,
     pub(crate) sent: &'e Fields,
     pub(crate) base: Option<&'e LedgerRow>,
@@ -57,8 +60,13 @@ impl<W: World> Session<'_, W> {
         let mut arrived = Vec::new();
         for chunk in attempts.chunks(20) {
             let overtaking: Vec<Overtaking<'_>> = chunk.iter().filter_map(overtaking).collect();
-            self.record_overtaken(&overtaking).await?;
+            let unread = self.record_overtaken(&overtaking).await?;
             for attempt in chunk {
+                // Settled now, nobody would ask again what it passed over.
+                if unread.contains(&attempt.work.identity()) {
+                    sent.unsettled.push(attempt.work.clone());
+                    continue;
+                }
                 let (item, request_id) = attempt.answered.clone().unwrap_or_default();
                 match self.applied(attempt, item, Witness::Answer, request_id) {
                     Some(settlement) => {
@@ -74,10 +82,14 @@ impl<W: World> Session<'_, W> {
         Ok(())
     }
 
-    /// Keeps what was written over without having been seen.
-    pub(crate) async fn record_overtaken(&mut self, writes: &[Overtaking<'_>]) -> PortResult<()> {
+    /// Keeps what was written over without having been seen. Answers of which rows it could not be asked now.
+    pub(crate) async fn record_overtaken(
+        &mut self,
+        writes: &[Overtaking<'_>],
+    ) -> PortResult<BTreeSet<Identity>> {
         let mut edits = Vec::new();
         let mut untold = Vec::new();
+        let mut unread = BTreeSet::new();
         for chunk in writes.chunks(20) {
             let ids: Vec<ItemId> = chunk.iter().map(|write| write.item.id.clone()).collect();
             let read = self.ports.target.history(&ids, WhyTag::Probe).await;
@@ -85,6 +97,10 @@ impl<W: World> Session<'_, W> {
                 let found = match read {
                     HistoryRead::Told(history) if history.now.guid == write.before.guid => {
                         self.overtaken(write, &history)
+                    }
+                    HistoryRead::Unknown(_) => {
+                        unread.insert(write.identity);
+                        continue;
                     }
                     _ => None,
                 };
@@ -102,13 +118,14 @@ impl<W: World> Session<'_, W> {
             ));
         }
         if edits.is_empty() {
-            return Ok(());
+            return Ok(unread);
         }
         self.counters.overridden += edits.len() as u64;
         self.ports
             .ledger
             .record_conflicts(self.fence(), self.spec.run, &edits)
-            .await
+            .await?;
+        Ok(unread)
     }
 
     /// The edits that lie between what a write rested on and the write; nothing where the versions do not tell.

@@ -137,7 +137,7 @@ impl<W: World> Session<'_, W> {
         armed: &[Effect],
     ) -> Option<Vec<Settlement>> {
         let item = match finding {
-            Finding::Unknown => return None,
+            Finding::Unknown | Finding::NotNow => return None,
             Finding::Pending => return self.pending(effect).map(|verdict| vec![settle(effect, verdict)]),
             Finding::Superseded(evidence::Presence::Gone) if self.may_be_hidden(effect.kind) => {
                 return Some(vec![settle(effect, Verdict::Armed)]);

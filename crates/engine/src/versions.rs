@@ -58,8 +58,14 @@ impl<W: World> Session<'_, W> {
             .zip(&findings)
             .filter_map(|(asked, finding)| overtaking(asked, finding))
             .collect();
-        self.record_overtaken(&overtaking).await?;
-        Ok(findings)
+        let unread = self.record_overtaken(&overtaking).await?;
+        let findings = asked.iter().zip(findings);
+        Ok(findings
+            .map(|(asked, finding)| match unread.contains(&asked.identity) {
+                true => Finding::NotNow,
+                false => finding,
+            })
+            .collect())
     }
 
     /// Asks for the versions of items that moved on without showing plainly what became of the writes to them.
@@ -94,7 +100,7 @@ impl<W: World> Session<'_, W> {
                     HistoryRead::Told(history) => self.past(&asked[*at], &item.id, &history),
                     HistoryRead::Untold => Past::Untold,
                     HistoryRead::Unknown(_) => {
-                        findings[*at] = Finding::Unknown;
+                        findings[*at] = Finding::NotNow;
                         continue;
                     }
                 };

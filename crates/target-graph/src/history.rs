@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value as Json;
+use syncbridge_domain::failure::Failure;
 use syncbridge_domain::item_history::{HistoryRead, ItemHistory, ItemVersion};
 use syncbridge_domain::quota::{Ru, WhyTag};
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::version::Version;
 
-use crate::classify::Endpoint;
+use crate::classify::{Classified, Endpoint};
 use crate::client::{parse, unreadable};
 use crate::item::{Shape, is_item_number, keep};
 use crate::list_target::{ListTarget, shown};
@@ -54,17 +55,12 @@ impl<T: Transport> ListTarget<T> {
         let heads = self.read_parts(calls).await;
         let mut known = Vec::new();
         for (at, head) in numbers.into_iter().zip(heads) {
-            match head.map_err(|error| error.failure).and_then(|answer| {
-                let head: HeadAnswer = parse(&answer)?;
-                Version::parse(&head.etag)
-                    .map(|now| (now, head.fields))
-                    .map_err(|_| unreadable(&answer))
-            }) {
-                Ok((now, fields)) => {
-                    let label = fields.get(LABEL).and_then(Json::as_str).and_then(label);
-                    known.extend(label.map(|label| (at, now, label)));
-                }
-                Err(failure) => read[at] = HistoryRead::Unknown(failure),
+            match head {
+                Ok(answer) => match head_of(&answer) {
+                    Ok((now, label)) => known.extend(label.map(|label| (at, now, label))),
+                    Err(failure) => read[at] = HistoryRead::Unknown(failure),
+                },
+                Err(error) => read[at] = no_answer(error),
             }
         }
         let calls = known
@@ -78,8 +74,7 @@ impl<T: Transport> ListTarget<T> {
                     Some(versions) => HistoryRead::Told(ItemHistory { now, label, versions }),
                     None => HistoryRead::Untold,
                 },
-                Err(error) if error.is_transient() => HistoryRead::Unknown(error.failure),
-                Err(_) => HistoryRead::Untold,
+                Err(error) => no_answer(error),
             };
         }
         read
@@ -97,6 +92,22 @@ impl<T: Transport> ListTarget<T> {
         let path = with_query(&path, &[("$expand", "fields")]);
         let template = format!("/sites/{{site}}/lists/{{list}}/items/{}/versions", shown(item));
         Call::get(path, template, Endpoint::Item, why, Ru::MULTI_READ).page()
+    }
+}
+
+/// How new an item is, and the label it bears where that is one of a major version.
+fn head_of(answer: &HttpResponse) -> Result<(Version, Option<u64>), Failure> {
+    let head: HeadAnswer = parse(answer)?;
+    let now = Version::parse(&head.etag).map_err(|_| unreadable(answer))?;
+    let label = head.fields.get(LABEL).and_then(Json::as_str).and_then(label);
+    Ok((now, label))
+}
+
+/// What is refused for good will not be told another time either.
+fn no_answer(error: Classified) -> HistoryRead {
+    match error.is_transient() {
+        true => HistoryRead::Unknown(error.failure),
+        false => HistoryRead::Untold,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 use syncbridge_end_to_end::World;
-use syncbridge_end_to_end::proxy::{Passing, Proxy};
+use syncbridge_end_to_end::proxy::{Fate, Gate, Passing, Proxy};
 
 const TABLE: &str = "create table t (id int primary key, code text not null, note text, price int);
     insert into t select n, 'code ' || n, 'note ' || n, n from generate_series(1, 5) n;";
@@ -132,4 +132,76 @@ async fn c_10_a_change_whose_answer_was_lost_hides_nothing_that_it_passed_over()
         let expected = [("note".to_owned(), "source".to_owned(), json!("theirs"))];
         assert_eq!(kept(&world).await, expected, "{direction}");
     }
+}
+
+fn asks_for_the_past(passing: &Passing) -> bool {
+    let asks = |text: &str| text.contains("/versions") || text.contains("_UIVersionString");
+    asks(&passing.path) || asks(&passing.body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_10_what_a_change_passed_over_is_asked_for_again_where_it_could_not_be_asked_at_once() {
+    let (world, proxy) = world("push", 50).await;
+    world.sql("update t set note = 'ours' where id = 2").await;
+    let (gate, mut taken) = (Gate::default(), false);
+    let held = gate.clone();
+    proxy.script(move |passing| match passing.writes_items() && !taken {
+        true => {
+            taken = true;
+            Fate::Hold(held.clone())
+        }
+        false if asks_for_the_past(passing) => Fate::CutBefore,
+        false => Fate::Forward,
+    });
+    let mut child = world.start("over", &["run", "t"]);
+    gate.reached().await;
+    let theirs = json!({"Note": "theirs"});
+    world
+        .person_edits("t", &item(&world, "code 2").await, &theirs)
+        .await;
+    gate.open();
+    child.wait().expect("it ends");
+    assert_eq!(world.effects().await.open, 1, "it waits for the past to be told");
+    proxy.clear();
+    world.lease_runs_out("t").await;
+    world.until_nothing_happens().await;
+    let expected = [("note".to_owned(), "source".to_owned(), json!("theirs"))];
+    assert_eq!(kept(&world).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_09_nothing_is_sent_while_the_past_of_an_item_cannot_be_asked() {
+    let (world, proxy) = world("both", 50).await;
+    world.sql("update t set note = 'ours' where id = 2").await;
+    let (gate, mut cut) = (Gate::default(), false);
+    let held = gate.clone();
+    proxy.script(move |passing| {
+        if passing.writes_items() && !cut {
+            cut = true;
+            return Fate::CutAfter;
+        }
+        match asks_for_the_past(passing) {
+            true => Fate::CutBefore,
+            false if cut && passing.path.contains("/items") => Fate::Hold(held.clone()),
+            false => Fate::Forward,
+        }
+    });
+    let mut child = world.start("cut", &["run", "t"]);
+    gate.reached().await;
+    // Twice, so that the counter alone does not tell what became of ours.
+    for theirs in [json!({"Price": 22}), json!({"Note": "theirs"})] {
+        world
+            .person_edits("t", &item(&world, "code 2").await, &theirs)
+            .await;
+    }
+    gate.open();
+    child.wait().expect("it ends");
+    assert_eq!(item(&world, "code 2").await["fields"]["Note"], "theirs");
+    assert_eq!(world.effects().await.open, 1, "it waits for the past to be told");
+    proxy.clear();
+    world.lease_runs_out("t").await;
+    world.until_nothing_happens().await;
+    assert_eq!(item(&world, "code 2").await["fields"]["Note"], "theirs");
+    assert!(kept(&world).await.is_empty(), "theirs is newer than ours");
+    world.assert_equal("t", ROWS);
 }
