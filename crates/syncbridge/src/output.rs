@@ -1,5 +1,7 @@
 //! Results on standard output: tables for people, JSON and YAML for programs and files.
 
+use std::io::Write as _;
+
 use chrono::{DateTime, Utc};
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -18,10 +20,24 @@ pub(crate) fn show<T: Serialize>(
         Output::Yaml => yaml(result)?,
     };
     let text = text.trim_end();
-    if !text.is_empty() {
-        println!("{text}");
+    match text.is_empty() {
+        true => Ok(()),
+        false => say(&format!("{text}\n")),
     }
-    Ok(())
+}
+
+/// Says something on standard output.
+pub(crate) fn say(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    heard(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// Whoever stopped reading has read enough (`syncbridge runs | head`): that is no failure.
+pub(crate) fn heard(written: std::io::Result<()>) -> anyhow::Result<()> {
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 fn yaml<T: Serialize>(result: &T) -> anyhow::Result<String> {

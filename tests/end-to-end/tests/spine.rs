@@ -62,3 +62,30 @@ async fn a_plan_before_the_first_run_says_what_it_would_make_and_makes_nothing()
     assert_eq!(world.spent().await.1, 0, "a plan asks nothing of Graph");
     assert_eq!(world.writes().await, Writes::NONE);
 }
+
+#[tokio::test]
+async fn whoever_has_read_enough_of_an_output_may_go() {
+    let world = World::new().await;
+    world.sql(TABLE).await;
+    world.apply(&world.definition("t", "public.t", json!({}))).ok();
+    for args in [
+        &["list", "definitions"][..],
+        &["get", "definition", "t"],
+        &["runs", "t", "-o", "json"],
+        &["plan", "t", "-o", "json"],
+        &["plan", "t"],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = world.prepare(args);
+        command.stdout(writer).stderr(std::process::Stdio::piped());
+        let ended = command
+            .spawn()
+            .expect("it starts")
+            .wait_with_output()
+            .expect("it ends");
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(!said.contains("panicked"), "{args:?}: {said}");
+        assert_eq!(ended.status.code(), Some(0), "{args:?}: {said}");
+    }
+}

@@ -16,6 +16,7 @@ use crate::commands::dev_demo;
 use crate::commands::dev_stack::{Endpoint, SAMPLE_VARIABLE, Stack};
 use crate::commands::{run, verdict};
 use crate::exit::Exit;
+use crate::output;
 use crate::settings::Settings;
 
 /// The sample's definitions, as a person would write them.
@@ -68,7 +69,7 @@ pub(crate) async fn dev(settings: &Settings, args: &DevArgs) -> anyhow::Result<E
     if args.exit {
         return Ok(exit);
     }
-    say_what_is_up(&stack, &environment, &names, args);
+    say_what_is_up(&stack, &environment, &names, args)?;
     stay_up(&operations, &names, Duration::from_secs(args.every)).await?;
     Ok(exit)
 }
@@ -168,7 +169,7 @@ async fn first_sync(operations: &Operations, names: &[String]) -> anyhow::Result
     let mut worst = Exit::Done;
     for name in names {
         let report = run::once(operations, name, RunKind::Push, RunOptions::default(), false).await?;
-        print!("{}", verdict::brief(&report));
+        output::say(&verdict::brief(&report))?;
         if report.outcome.state != RunState::Completed {
             worst = Exit::of_run(report.outcome.state);
         }
@@ -176,24 +177,27 @@ async fn first_sync(operations: &Operations, names: &[String]) -> anyhow::Result
     Ok(worst)
 }
 
-fn say_what_is_up(stack: &Stack, environment: &std::path::Path, names: &[String], args: &DevArgs) {
+fn say_what_is_up(
+    stack: &Stack,
+    environment: &std::path::Path,
+    names: &[String],
+    args: &DevArgs,
+) -> anyhow::Result<()> {
     let first = names.first().map_or("NAME", String::as_str);
     let program = program();
-    println!(
-        "\nUp and running. Look at the lists in a browser:\n  {}",
-        stack.simulator_url()
-    );
-    println!("In another terminal, for all other commands:");
-    println!("  source {}", environment.display());
-    if args.source.is_none() {
-        println!("  psql \"${SAMPLE_VARIABLE}\"");
-    }
-    println!("  {program} list definitions");
-    println!("  {program} verify {first}");
-    println!(
-        "Change a row by SQL and look at its list: changes follow every {} s. Ctrl-C ends everything.",
+    let sample = match args.source {
+        None => format!("  psql \"${SAMPLE_VARIABLE}\"\n"),
+        Some(_) => String::new(),
+    };
+    output::say(&format!(
+        "\nUp and running. Look at the lists in a browser:\n  {}\n\
+         In another terminal, for all other commands:\n  source {}\n{sample}  {program} list definitions\n  \
+         {program} verify {first}\n\
+         Change a row by SQL and look at its list: changes follow every {} s. Ctrl-C ends everything.\n",
+        stack.simulator_url(),
+        environment.display(),
         args.every
-    );
+    ))
 }
 
 /// This program as the person called it.
@@ -224,7 +228,7 @@ async fn stay_up(operations: &Operations, names: &[String], every: Duration) -> 
             if let Some(text) = text
                 && (code.is_none() || said.get(name) != Some(&code))
             {
-                print!("{text}");
+                output::say(&text)?;
             }
             said.insert(name, code);
         }

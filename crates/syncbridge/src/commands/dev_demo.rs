@@ -53,12 +53,13 @@ pub(crate) async fn demo(operations: &Operations, stack: &Stack, names: &[String
             least,
         });
     }
-    println!("\n{}", table(&rows));
-    println!(
-        "η is the fewest units possible (two a row made, changed or removed) over the units spent; \
-         the simulator counted {} units in all.",
+    output::say(&format!(
+        "\n{}\n\
+         η is the fewest units possible (two a row made, changed or removed) over the units spent; \
+         the simulator counted {} units in all.\n",
+        table(&rows),
         simulator_count(stack).await?
-    );
+    ))?;
     Ok(judge(&rows))
 }
 

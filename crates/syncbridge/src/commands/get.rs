@@ -24,9 +24,11 @@ pub(crate) async fn get(settings: &Settings, kind: &str, name: Option<&str>) -> 
                 Output::Table | Output::Yaml => {
                     // A comment, so that what is shown can be applied as it is.
                     if let Some(zone) = &found.learnt_time_zone {
-                        println!("# time zone of the site, learnt from the list: {zone}");
+                        output::say(&format!(
+                            "# time zone of the site, learnt from the list: {zone}\n"
+                        ))?;
                     }
-                    println!("{}", to_yaml([&found.document])?.trim_end());
+                    output::say(&format!("{}\n", to_yaml([&found.document])?.trim_end()))?;
                 }
             }
         }

@@ -22,12 +22,12 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> anyhow::Result
     let report = run::once(&operations, &args.name, RunKind::Plan, options, quiet).await?;
     if report.outcome.prediction.is_none() {
         output::show(settings.output, &report, || verdict::push(&report))?;
-        return Ok(Exit::Failed);
+        return Ok(Exit::of_run(report.outcome.state));
     }
     let opened = operations.plan_open(id).await?;
     match settings.output {
         Output::Table => {
-            print!("{}", verdict::plan(&report));
+            output::say(&verdict::plan(&report))?;
             plans::print(&opened, None, args.limit).await?;
         }
         _ => plans::print_all(settings.output, Some(&report), &opened, None).await?,

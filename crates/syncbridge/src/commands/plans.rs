@@ -127,8 +127,7 @@ pub(crate) async fn print(opened: &PlanOpened, state: Option<Fate>, limit: u32) 
         }
     }
     text.push_str(&foot(opened));
-    print!("{text}");
-    Ok(())
+    output::say(&text)
 }
 
 fn stands(opened: &PlanOpened) -> String {
@@ -322,8 +321,20 @@ pub(crate) async fn print_all(
         head.insert("remarks".into(), remarks.into());
         return output::show(output, &head, String::new);
     }
+    match stream(&head, opened, state).await {
+        Err(error) => output::heard(Err(error.downcast::<std::io::Error>()?)),
+        done => done,
+    }
+}
+
+/// The same as JSON, page by page: a plan may be larger than what one would like to hold.
+async fn stream(
+    head: &serde_json::Map<String, serde_json::Value>,
+    opened: &PlanOpened,
+    state: Option<Fate>,
+) -> anyhow::Result<()> {
     let mut out = std::io::BufWriter::new(std::io::stdout());
-    let text = serde_json::to_string_pretty(&head)?;
+    let text = serde_json::to_string_pretty(head)?;
     write!(
         out,
         "{},\n  \"changes\": [",
