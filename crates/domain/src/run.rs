@@ -238,6 +238,9 @@ pub struct RunOptions {
     /// The saved plan that is worked out, or that is run: of a run that drives, nothing else is written.
     #[serde(default)]
     pub plan: Option<PlanId>,
+    /// Somebody let that plan pass: what it deletes is not held against the guard any more.
+    #[serde(default)]
+    pub plan_approved: bool,
 }
 
 /// How a definition takes leave of its items.

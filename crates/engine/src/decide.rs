@@ -324,7 +324,7 @@ impl<W: World> Session<'_, W> {
                 self.gone_and_edited(),
             )))),
             // What the list's feed brings is applied before the budget is opened; the dirty rows are drained after it.
-            RowDecision::Refuse if !self.budget_is_open => Ok(Intent::Wait),
+            RowDecision::Refuse if self.allowance.is_none() => Ok(Intent::Wait),
             RowDecision::Refuse => {
                 self.tell_frozen();
                 Ok(Intent::Park)

@@ -36,7 +36,9 @@ impl<W: World> Session<'_, W> {
 
     /// Opens the destructive budget of this run: all of what is gone, or nothing.
     pub(crate) async fn set_delete_budget(&mut self, gone: u64) -> PortResult<()> {
-        self.budget_is_open = true;
+        let live = self.ports.ledger.live_rows().await?;
+        let allowance = self.delete_allowance(live).await?;
+        self.allowance = Some(allowance);
         if self.deletes_destroy() {
             self.watch_sentinels().await?;
             if gone > 0 && self.is_held() {
@@ -45,14 +47,8 @@ impl<W: World> Session<'_, W> {
                 return Ok(());
             }
         }
-        let live = self.ports.ledger.live_rows().await?;
-        let allowance = self.delete_allowance(live).await?;
-        if self.deletes_by_plan() {
-            // A person looks at each of them before it goes.
-            if gone > allowance && self.deletes_destroy() {
-                self.goes_beyond_guard();
-            }
-            self.deletes_left = u64::MAX;
+        if let Some(deletes) = self.deletes_by_plan(allowance) {
+            self.deletes_left = deletes;
             return Ok(());
         }
         if gone <= allowance {

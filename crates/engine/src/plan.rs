@@ -20,7 +20,8 @@ impl<W: World> Session<'_, W> {
     pub(crate) async fn plan(&mut self) -> PortResult<Prediction> {
         if self.pulls() {
             self.notice(
-                "this looks at the table only: what people changed in the list since the last run is not foretold yet"
+                "this looks at the table only; what people changed in the list since the last run is foretold where a \
+                 plan is saved"
                     .to_owned(),
             );
         }

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use syncbridge_domain::effect::{EffectKind, NewEffect};
+use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, PlanId};
 use syncbridge_domain::item_subject::subject_of_item;
@@ -55,7 +56,6 @@ struct Sheet {
     /// Writes that would be made.
     made: Vec<PlannedChange>,
     foreign: Vec<ForeignEdit>,
-    beyond_guard: bool,
 }
 
 impl<'a> Rehearsal<'a> {
@@ -94,6 +94,15 @@ impl<'a> Following<'a> {
     }
 }
 
+pub(crate) fn no_book() -> Failure {
+    Failure::new(
+        Scope::Outage,
+        "plan.no_book",
+        "this worker was given no place that plans are kept in",
+        "report this as a defect; nothing was written",
+    )
+}
+
 /// What a plan says to one write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Word {
@@ -113,23 +122,13 @@ impl<W: World> Session<'_, W> {
         matches!(self.planning, Planning::Rehearses(_))
     }
 
-    /// Whether what is deleted stands in a plan, or is going to, so that the guard is answered there.
-    pub(crate) fn deletes_by_plan(&self) -> bool {
-        !matches!(self.planning, Planning::None)
-    }
-
-    /// Notes that a plan is about to delete more than the guard lets pass.
-    pub(crate) fn goes_beyond_guard(&self) {
-        if let Planning::Rehearses(rehearsal) = &self.planning {
-            rehearsal.sheet().beyond_guard = true;
-        }
-    }
-
-    /// Whether the plan goes beyond what the guard lets pass.
-    pub(crate) fn went_beyond_guard(&self) -> bool {
-        match &self.planning {
-            Planning::Rehearses(rehearsal) => rehearsal.sheet().beyond_guard,
-            _ => false,
+    /// How much may be deleted of what stands in a plan, or is going to; nothing where there is none. A person looks at
+    /// each deletion of a plan that goes beyond the guard; one that did not when it was made is held to what is left.
+    pub(crate) fn deletes_by_plan(&self, allowance: u64) -> Option<u64> {
+        match self.planning {
+            Planning::None => None,
+            Planning::Follows(_) if !self.spec.options.plan_approved => Some(allowance),
+            Planning::Rehearses(_) | Planning::Follows(_) => Some(u64::MAX),
         }
     }
 

@@ -2,11 +2,10 @@
 
 use std::marker::PhantomData;
 
-use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::PlanId;
 use syncbridge_domain::run::{Prediction, RunKind, RunOptions, RunSpec};
 
-use crate::planning::{Planning, Rehearsal};
+use crate::planning::{Planning, Rehearsal, no_book};
 use crate::ports::{PortResult, Ports, Target};
 use crate::run::drive;
 use crate::session::{Session, World};
@@ -83,13 +82,15 @@ impl<W: World> Session<'_, W> {
             true => session.hold().await?,
             false => None,
         };
-        let beyond_guard = session.went_beyond_guard();
         let counters = &session.counters;
+        let gone = counters.deleted + counters.archived + counters.deleted_rows;
+        let beyond_guard =
+            session.deletes_destroy() && session.allowance.is_none_or(|allowance| gone > allowance);
         Ok(Prediction {
             rows: counters.read,
             creates: counters.created,
             changes: counters.patched + counters.updated_rows + counters.inserted_rows,
-            gone: counters.deleted + counters.archived + counters.deleted_rows,
+            gone,
             unchanged: counters.unchanged,
             quarantined: session.refused_rows,
             ru: list.spending().total(),
@@ -101,13 +102,4 @@ impl<W: World> Session<'_, W> {
             ..Prediction::default()
         })
     }
-}
-
-fn no_book() -> Failure {
-    Failure::new(
-        Scope::Outage,
-        "plan.no_book",
-        "this worker was given no place to keep a plan in",
-        "report this as a defect; nothing was written",
-    )
 }

@@ -42,7 +42,7 @@ impl<W: World> Session<'_, W> {
             OnForeignRestore::Report | OnForeignRestore::Keep => 0,
         };
         let to_delete = report.duplicates + restored;
-        self.budget_is_open = true;
+        self.allowance = Some(allowed);
         self.deletes_left = if to_delete <= allowed { allowed } else { 0 };
         self.watch_sentinels().await?;
         if restored > 0 && !self.may_destroy() {

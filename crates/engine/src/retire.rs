@@ -26,7 +26,7 @@ impl<W: World> Session<'_, W> {
         if let Some(frozen) = self.frozen() {
             return Err(frozen);
         }
-        self.budget_is_open = true;
+        self.allowance = Some(allowance);
         self.deletes_left = live;
         self.ports.progress.step(Step::Applying);
         // First, so that a definition that comes back after half a farewell looks at every row.

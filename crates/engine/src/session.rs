@@ -16,7 +16,7 @@ use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::{Counters, RunKind, RunSpec};
 
 use crate::business_key::{Ambiguous, StrangersOf};
-use crate::planning::{Following, Planning};
+use crate::planning::{Following, Planning, no_book};
 use crate::ports::list_feed::ListFeed;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::row_writer::RowWriter;
@@ -63,10 +63,10 @@ pub(crate) struct Session<'a, W: World> {
     pub(crate) notices: Vec<String>,
     /// Writes that may still land, by identity (DESIGN §6, armed).
     pub(crate) armed: BTreeMap<Identity, Vec<Effect>>,
-    /// How many deletes the guard still allows in this run.
+    /// How many deletes the guard lets pass in this run; nothing before it is known how much is gone.
+    pub(crate) allowance: Option<u64>,
+    /// How many deletes are still allowed in this run.
     pub(crate) deletes_left: u64,
-    /// Whether that budget was opened: before it is, nothing is known of how much is gone.
-    pub(crate) budget_is_open: bool,
     /// A sentinel was missing when the source was last read: nothing may be destroyed any more in this run.
     pub(crate) distrust: Option<Failure>,
     /// Items that a person brought back and whose rows are gone, as far as a comparison saw them.
@@ -98,9 +98,9 @@ impl<'a, W: World> Session<'a, W> {
         let layout = spec.mapping.layout();
         let stamps = spec.mapping.field_stamps();
         let generation = ports.ledger.generation().await?;
-        let planning = match (spec.options.plan, ports.plans) {
-            (Some(plan), Some(book)) if spec.kind.drives() => Planning::Follows(Following::new(plan, book)),
-            _ => Planning::None,
+        let planning = match spec.options.plan.filter(|_| spec.kind.drives()) {
+            Some(plan) => Planning::Follows(Following::new(plan, ports.plans.ok_or_else(no_book)?)),
+            None => Planning::None,
         };
         Ok(Self {
             planning,
@@ -113,8 +113,8 @@ impl<'a, W: World> Session<'a, W> {
             counters: Counters::default(),
             notices: Vec::new(),
             armed: BTreeMap::new(),
+            allowance: None,
             deletes_left: 0,
-            budget_is_open: false,
             distrust: None,
             restored: 0,
             stale_rows: 0,

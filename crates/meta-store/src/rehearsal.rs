@@ -15,12 +15,14 @@ use syncbridge_domain::ids::{DefinitionId, PlanId, RunId};
 use syncbridge_domain::run::PredictedRefusal;
 
 use crate::error::{Error, Result};
+use crate::ledger::PARKED;
 use crate::number::from_bigint;
 use crate::store::MetaStore;
 
 /// The tables that a run writes, and which of their rows it needs: `$1` the definition, `$2` its list. Of the history
 /// only deletions are asked for, by the guard.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 13] = [
+    ("definitions", "definition_id = $1"),
     ("writer_leases", "definition_id = $1"),
     ("cursors", "definition_id = $1"),
     ("layouts", "definition_id = $1"),
@@ -106,23 +108,24 @@ impl Rehearsal {
         for statement in [
             "SELECT $1, 'refused', q.identity, q.key, NULL, q.failure, NULL, NULL, NULL, q.first_seen
              FROM quarantine q
-             WHERE q.definition_id = $2 AND q.ignored_at IS NULL AND q.code <> 'conflict.parked'
-               AND $3::uuid IS NOT NULL
+             WHERE q.definition_id = $2 AND q.ignored_at IS NULL AND q.code <> ALL ($4) AND $3::uuid IS NOT NULL
              ORDER BY q.identity",
             "SELECT $1, 'conflict', c.identity, c.key, c.column_name, NULL, c.sealed_source, c.sealed_target, c.winner,
                     c.created_at
              FROM conflicts c
              WHERE c.definition_id = $2 AND c.kind = 'parked' AND c.closed_at IS NULL AND $3::uuid IS NOT NULL
+               AND $4::text[] IS NOT NULL
              ORDER BY c.identity, c.column_name",
             "SELECT $1, 'overridden', c.identity, l.key, c.column_name, NULL, c.sealed_source, c.sealed_target,
                     c.winner, c.created_at
              FROM conflicts c
              LEFT JOIN ledger l ON l.definition_id = c.definition_id AND l.identity = c.identity
              WHERE c.definition_id = $2 AND c.kind = 'overridden' AND c.run_id = $3
+               AND $4::text[] IS NOT NULL
              ORDER BY c.identity, c.column_name",
             "SELECT $1, 'waiting', d.identity, d.key, NULL, NULL, NULL, NULL, NULL, d.since
              FROM dirty d
-             WHERE d.definition_id = $2 AND $3::uuid IS NOT NULL
+             WHERE d.definition_id = $2 AND $3::uuid IS NOT NULL AND $4::text[] IS NOT NULL
                AND NOT EXISTS (SELECT FROM plan_rows p WHERE p.plan_id = $1 AND p.identity = d.identity)
                AND NOT EXISTS (SELECT FROM quarantine q
                                WHERE q.definition_id = $2 AND q.identity = d.identity AND q.ignored_at IS NULL)
@@ -137,6 +140,7 @@ impl Rehearsal {
                 .bind(plan.uuid())
                 .bind(self.definition.uuid())
                 .bind(run.uuid())
+                .bind(PARKED)
                 .execute(&mut *tx)
                 .await?;
         }
@@ -150,11 +154,12 @@ impl Rehearsal {
     pub async fn refusals(&self, run: RunId) -> Result<Vec<PredictedRefusal>> {
         let rows = sqlx::query(
             "SELECT code, coalesce(failure ->> 'column', ''), count(*), min(failure ->> 'fix') FROM quarantine
-             WHERE definition_id = $1 AND run_id = $2 AND ignored_at IS NULL AND code <> 'conflict.parked'
+             WHERE definition_id = $1 AND run_id = $2 AND ignored_at IS NULL AND code <> ALL ($3)
              GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 100",
         )
         .bind(self.definition.uuid())
         .bind(run.uuid())
+        .bind(PARKED)
         .fetch_all(&mut *self.store.acquire().await?)
         .await?;
         rows.iter()

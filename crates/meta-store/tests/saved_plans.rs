@@ -303,6 +303,45 @@ async fn what_became_of_each_change_is_noted_by_whoever_holds_the_lease() {
 }
 
 #[tokio::test]
+async fn plans_that_are_over_go_with_the_history_of_their_time_and_those_that_may_run_stay() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    let other = world.memory("other").await;
+    let day = Duration::from_hours(24);
+    let forget = async |most| memory.store.forget_plans(memory.fence, day, most).await.unwrap();
+    let three = [change("a", 0), change("b", 0), change("c", 0)];
+    let over = open(&memory, &three).await;
+    memory.store.finish_plan(memory.fence, over).await.unwrap();
+    let runs = open(&memory, &[change("a", 0)]).await;
+    let begun = begin(&memory).await;
+    memory.store.add_planned(begun, &three).await.unwrap();
+    open(&other, &three).await;
+    assert_eq!(forget(100).await, 0, "all of them are younger");
+    sqlx::query("UPDATE plans SET created_at = created_at - interval '2 days'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    // The one that never was completed is given up first.
+    assert_eq!((forget(2).await, forget(2).await, forget(2).await), (2, 2, 2));
+    assert_eq!(forget(2).await, 0);
+    let mut connection = world.store.acquire().await.unwrap();
+    let left = ledger::list_plans(&mut connection, memory.id, None, 9)
+        .await
+        .unwrap();
+    assert_eq!(left.iter().map(|plan| plan.id).collect::<Vec<_>>(), [runs]);
+    expire(&world).await;
+    assert_eq!(forget(2).await, 1, "whose time is up never runs");
+    assert_eq!(
+        world.count("SELECT count(*) FROM plan_rows").await,
+        3,
+        "the other's"
+    );
+    world.expire(memory.id).await;
+    let refused = memory.store.forget_plans(memory.fence, day, 2).await.unwrap_err();
+    assert_eq!(refused.code(), "lease.lost");
+}
+
+#[tokio::test]
 async fn plans_are_listed_newest_first_and_go_with_their_definition() {
     let world = World::new().await;
     let (memory, other) = (world.memory("d").await, world.memory("other").await);

@@ -3,8 +3,8 @@
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::PlanId;
 use syncbridge_domain::run::{RunOptions, RunSpec};
-use syncbridge_domain::saved_plan::{PlanHeader, PlanRefusal, PlanState};
-use syncbridge_meta_store::ledger::{NewPlan, plan, plan_was_begun, runnable_plan};
+use syncbridge_domain::saved_plan::{PlanHeader, PlanRefusal, PlanState, PlanVerdict};
+use syncbridge_meta_store::ledger::{NewPlan, approvals, plan, plan_was_begun, runnable_plan};
 use syncbridge_meta_store::{DefinitionStore, PgConnection, runs};
 use syncbridge_secrets::DataKey;
 use uuid::Uuid;
@@ -63,21 +63,28 @@ impl Operations {
         let Some(id) = asked.plan else {
             let past_a_guard = asked.allow_deletes.is_some() || asked.approve_unagreed;
             return match past_a_guard && prepared.spec.four_eyes {
-                true => Err(four_eyes_asked(order.name).into()),
+                true => Err(four_eyes_asked(order.name, asked.retire.is_some()).into()),
                 false => Ok(asked),
             };
         };
         self.refuse_unrunnable(connection, prepared, id).await?;
         let header = plan(connection, self.workspace, id).await?;
         let planned = runs::spec(connection, header.run).await?;
+        // A run over a source that went back begins a generation, and one that was killed after that is begun again.
+        let same_life = header.generation == prepared.generation
+            || planned.options.approve_unagreed && plan_was_begun(connection, prepared.id, id).await?;
         let fits = header.revision == prepared.revision
-            && header.generation == prepared.generation
+            && same_life
             && planned.mapping.layout() == prepared.mapping.layout();
         if !fits {
             return Err(other_definition(id, order.name).into());
         }
+        let said = approvals(connection, id).await?;
         Ok(RunOptions {
             plan: Some(id),
+            plan_approved: said
+                .iter()
+                .any(|one| one.approval.decision == PlanVerdict::Approved),
             ..planned.options
         })
     }
@@ -130,13 +137,22 @@ fn other_definition(id: PlanId, name: &str) -> Failure {
     )
 }
 
-fn four_eyes_asked(name: &str) -> Failure {
+fn four_eyes_asked(name: &str, retires: bool) -> Failure {
+    let instead = match retires {
+        // A farewell is no run that could be planned.
+        true => format!(
+            "delete fewer items than the guard lets pass, or take `fourEyes` out of definition `{name}` first: the audit \
+             trail tells who did"
+        ),
+        false => format!(
+            "make a plan: `syncbridge plan {name}` (with `--approve` where that was asked for), have somebody else approve \
+             it: `syncbridge plans approve ID`, and run it: `syncbridge run {name} --plan ID`"
+        ),
+    };
     Failure::new(
         Scope::List,
         "plan.four_eyes_asked",
         format!("definition `{name}` asks for two people before a guard is passed (`fourEyes`)"),
-        format!(
-            "make a plan with the same option: `syncbridge plan {name}`, and have somebody else approve it"
-        ),
+        instead,
     )
 }

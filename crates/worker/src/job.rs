@@ -423,8 +423,9 @@ async fn drive(
     let shape = ReadShape::of(&spec.mapping, &spec.source);
     let table = PgSource::connect(&job.source, &table, &shape).await?;
     let lives = match driver {
-        Driver::Writer(_) if spec.options.retire.is_none() => {
-            Some(Lives::look(&services.store, &ledger.memory, &table, spec, &services.holder).await?)
+        // What begins with a rehearsal begins in the copy; what is known stands in the memory itself.
+        Driver::Writer(_) | Driver::Rehearser { .. } if spec.options.retire.is_none() => {
+            Some(Lives::look(&ledger.store, &plans.0, &table, spec, &services.holder).await?)
         }
         Driver::Writer(_) | Driver::Looker { .. } | Driver::Rehearser { .. } => None,
     };
@@ -464,12 +465,12 @@ async fn drive(
     let outcome = syncbridge_engine::run::<RealWorld<'_>>(spec, ports).await;
     drop(recorder);
     if let Driver::Writer(held) = driver {
-        housekeeping::forget_history(&ledger.memory, held.fence(), spec).await;
-    }
-    if let Some(lives) = lives.filter(|_| outcome.failure.is_none()) {
-        // Not noted is not lost: the next run looks at the life that was noted before.
-        if let Err(failure) = lives.note(&ledger.memory, &source.table, driver.fence()).await {
-            tracing::warn!(run = %spec.run, error.code = failure.code, "the lives of a run could not be noted");
+        housekeeping::clear_away(&ledger.memory, held.fence(), spec).await;
+        if let Some(lives) = lives.filter(|_| outcome.failure.is_none()) {
+            // Not noted is not lost: the next run looks at the life that was noted before.
+            if let Err(failure) = lives.note(&ledger.memory, &source.table, held.fence()).await {
+                tracing::warn!(run = %spec.run, error.code = failure.code, "the lives of a run could not be noted");
+            }
         }
     }
     source.table.close().await;

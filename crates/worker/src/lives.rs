@@ -23,7 +23,7 @@ pub(crate) struct Lives {
 }
 
 impl Lives {
-    /// Looks at both before a run that writes.
+    /// Looks at both before a run that writes, or one that is rehearsed. A generation that begins is noted in `store`.
     ///
     /// # Errors
     /// `source.went_back`, `meta_store.went_back`: nothing may be written without a person's word.
@@ -112,8 +112,8 @@ fn source_went_back(spec: &RunSpec, seen: &str) -> Failure {
             "the source does not go on from where this definition last saw it: {seen}. Nothing was written"
         ),
         format!(
-            "see what happened to the database. If it is the right one, `syncbridge plan {name}` counts what would \
-             change, and `syncbridge run {name} --approve` compares everything: {default}",
+            "see what happened to the database. If it is the right one, `syncbridge plan {name} --approve` says what \
+             would change before anything does, and `syncbridge run {name} --approve` compares everything: {default}",
             name = spec.definition_name
         ),
     )
@@ -126,9 +126,9 @@ fn memory_went_back(spec: &RunSpec) -> Failure {
         "SyncBridge's own database is not the one in which this definition was last at work: it was restored from a \
          backup, or failed over. What happened since the backup is not in it. Nothing was written",
         format!(
-            "`syncbridge run {} --approve` goes on: what both sides show alike is agreed on, and where they differ the \
-             policies decide",
-            spec.definition_name
+            "`syncbridge plan {name} --approve` says what would change before anything does, and `syncbridge run {name} \
+             --approve` goes on: what both sides show alike is agreed on, and where they differ the policies decide",
+            name = spec.definition_name
         ),
     )
 }

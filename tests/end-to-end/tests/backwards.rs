@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::{Value as Json, json};
 use syncbridge_devstack::postgres::Shutdown;
 use syncbridge_devstack::testing::{PrivatePostgres, private_postgres};
+use syncbridge_end_to_end::proxy::Passing;
 use syncbridge_end_to_end::{World, Writes};
 
 const TABLE: &str = "create table t (
@@ -115,6 +116,9 @@ async fn refuses(world: &World, code: &str, says: &str) {
         assert!(text.contains("--approve") || text.contains("--repair"), "{text}");
         assert_eq!(world.writes().await, Writes::NONE);
     }
+    let planned = world.command(&["plan", "t", "-o", "json"]);
+    assert_eq!(planned.code(), 5, "{}", planned.out());
+    assert_eq!(planned.json()["outcome"]["failure"]["code"], code);
     assert_eq!((table(world).await, world.items("t").await), before);
 }
 
@@ -220,6 +224,70 @@ async fn c_12_two_sides_of_which_the_table_was_put_back_lose_nothing_that_was_ty
         assert_eq!(row(&world, "code 7").await.0, "77.00");
         assert_eq!(row(&world, "added").await.0, "21.00");
         settled(&world, 21).await;
+    }
+}
+
+/// A source was put back: what going on would change is looked at before anything does.
+async fn planned_on(world: &World) -> String {
+    let before = (table(world).await, world.items("t").await);
+    let generation = world
+        .meta_count("select generation::bigint from definitions")
+        .await;
+    let planned = world
+        .command(&["plan", "t", "--approve", "-o", "json"])
+        .ok()
+        .json();
+    assert_eq!(
+        (table(world).await, world.items("t").await),
+        before,
+        "{planned:#}"
+    );
+    assert_eq!(
+        world
+            .meta_count("select generation::bigint from definitions")
+            .await,
+        generation,
+        "the generation begins with the run"
+    );
+    // A row that the table lost, two cells in which the list knows better, and a row that is new.
+    assert_eq!(planned["changes"].as_array().unwrap().len(), 4, "{planned:#}");
+    planned["plan"]["plan"].as_str().expect("a plan").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_12_going_on_is_a_plan_first_and_that_plan_is_run_to_its_end_even_where_it_was_killed() {
+    for killed in [false, true] {
+        let mut server = private_postgres(|_| {}).await;
+        let mut world = World::with_source_on(&server).await;
+        let proxy = world.behind_proxy().await;
+        world.shorten_leases();
+        world.sql(TABLE).await;
+        world.applied(spec("both", json!({"conflict": "target_wins"})));
+        world.completed(&[]).await;
+        let backup = back_up(&mut server).await;
+        life_goes_on(&world).await;
+        put_back(&mut server, &backup, false).await;
+        world.sql("insert into t (id, code) values (50, 'fresh')").await;
+        let plan = planned_on(&world).await;
+        if killed {
+            let gate = proxy.hold_first(Passing::writes_items);
+            let mut child = world.start("killed", &["run", "t", "--plan", &plan]);
+            gate.reached().await;
+            child.kill().expect("it runs");
+            child.wait().expect("it ends");
+            gate.land().await;
+            proxy.clear();
+            world.lease_runs_out("t").await;
+        }
+        let ran = world
+            .command(&["run", "t", "--plan", &plan, "-o", "json"])
+            .ok()
+            .json();
+        assert_eq!(ran["outcome"]["state"], "completed", "{ran:#}");
+        assert_eq!(row(&world, "code 2").await.1, "theirs");
+        assert_eq!(row(&world, "code 5").await.0, "55.00");
+        assert_eq!(row(&world, "added").await.0, "21.00");
+        settled(&world, 22).await;
     }
 }
 

@@ -527,6 +527,31 @@ async fn c_08_a_plan_expires_and_runs_only_for_the_definition_it_was_made_for() 
 }
 
 #[tokio::test]
+async fn c_08_a_plan_that_nobody_approved_is_held_to_what_the_guard_still_lets_pass_when_it_runs() {
+    let world = pushed(json!({"guards": {"deletes": {"count": 5, "share": 0.01, "window": "1h"}}})).await;
+    world
+        .sql("create table kept as select * from t where id <= 4; delete from t where id <= 4")
+        .await;
+    let plan = planned(&world, &[]);
+    assert_eq!(plan["plan"]["counts"]["beyond_guard"], false, "{plan:#}");
+    world
+        .sql("insert into t select * from kept; delete from t where id between 11 and 14")
+        .await;
+    assert_eq!(state_of(&world.run("t")), "completed", "four go without a plan");
+    world.sql("delete from t where id <= 4").await;
+    let report = run_plan(&world, &plan);
+    assert_eq!(report["outcome"]["counters"]["deleted"], 1, "{report:#}");
+    assert_eq!(state_of(&report), "completed_with_errors", "{report:#}");
+    assert_eq!(world.items("t").await.len(), ROWS as usize - 5);
+    // With somebody's word the rest goes.
+    let plan = planned(&world, &[]);
+    assert_eq!(plan["plan"]["counts"]["beyond_guard"], true, "{plan:#}");
+    world.command(&["plans", "approve", &id_of(&plan)]).ok();
+    assert_eq!(state_of(&run_plan(&world, &plan)), "completed");
+    world.assert_equal("t", i64::from(ROWS) - 8);
+}
+
+#[tokio::test]
 async fn c_08_where_four_eyes_are_asked_for_nobody_approves_their_own_plan_and_a_guard_asks_for_approval() {
     let mut world =
         pushed(json!({"fourEyes": true, "guards": {"deletes": {"count": 2, "share": 0.01}}})).await;

@@ -19,7 +19,7 @@ use crate::number::from_bigint;
 use crate::runs::PAGE;
 
 /// Codes under which the rows of parked conflicts wait in quarantine.
-const PARKED: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
+pub(crate) const PARKED: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
 
 /// Where a conflict stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

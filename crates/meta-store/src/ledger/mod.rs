@@ -37,6 +37,7 @@ mod dirty;
 mod history;
 mod lives;
 mod plan_progress;
+mod plan_retention;
 mod quarantine;
 mod quarantine_care;
 mod reads;
@@ -49,6 +50,7 @@ mod values;
 mod verifications;
 mod witness;
 
+pub(crate) use conflict_care::PARKED;
 pub use conflict_care::{
     ConflictChoice, ConflictDecision, ConflictEntry, ConflictFilter, ConflictPlace, ConflictStatus,
     FoundConflict, OpenedConflict, Resolved, count_conflicts, find_conflicts, list_conflicts,

@@ -204,6 +204,10 @@ impl DefinitionStore {
     pub async fn conclude_plan(&self, fence: Fence, plan: PlanId) -> Result<PlanTally> {
         self.timed(async {
             let mut tx = self.begin(fence).await?;
+            // Neither table was counted since it filled: the planner would compare each change with each entry.
+            sqlx::query("SET LOCAL enable_nestloop = off")
+                .execute(&mut *tx)
+                .await?;
             // An insert is held under its row's identity once that is known, and the item's stamp too: both are known
             // by the item they belong to.
             sqlx::query(
@@ -214,11 +218,18 @@ impl DefinitionStore {
                      WHERE h.definition_id = $1 AND r.definition_id = $1
                        AND r.spec -> 'options' ->> 'plan' = $3 AND h.outcome IN ('applied', 'quarantined')
                      GROUP BY h.identity, h.item_guid, h.kind
+                 ), matched AS (
+                     SELECT p.identity, p.ordinal, m.applied
+                     FROM plan_rows p JOIN made m ON m.kind = p.kind AND m.identity = p.identity
+                     WHERE p.plan_id = $2 AND p.state = 'waiting'
+                     UNION ALL
+                     SELECT p.identity, p.ordinal, m.applied
+                     FROM plan_rows p JOIN made m ON m.kind = p.kind AND m.item_guid = p.item_guid
+                     WHERE p.plan_id = $2 AND p.state = 'waiting'
                  ), judged AS (
                      SELECT p.identity, p.ordinal, bool_or(m.applied) AS applied
                      FROM plan_rows p
-                     LEFT JOIN made m ON m.kind = p.kind
-                          AND (m.identity = p.identity OR m.item_guid = p.item_guid)
+                     LEFT JOIN matched m ON m.identity = p.identity AND m.ordinal = p.ordinal
                      WHERE p.plan_id = $2 AND p.state = 'waiting'
                      GROUP BY p.identity, p.ordinal
                  )

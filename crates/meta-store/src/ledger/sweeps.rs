@@ -85,7 +85,7 @@ impl DefinitionStore {
                    AND h.at > clock_timestamp() - $2 * interval '1 second'
                    AND NOT EXISTS (SELECT FROM runs r WHERE r.run_id = h.run_id
                                    AND (r.spec -> 'options' ->> 'allow_deletes' IS NOT NULL
-                                        OR r.spec -> 'options' ->> 'plan' IS NOT NULL))",
+                                        OR r.spec -> 'options' ->> 'plan_approved' = 'true'))",
             )
             .bind(self.definition.uuid())
             .bind(window.as_secs_f64())

@@ -95,6 +95,9 @@ impl DefinitionStore {
         tx: &mut PgConnection,
         fields: &[(Identity, String)],
     ) -> Result<()> {
+        if fields.is_empty() {
+            return Ok(());
+        }
         sqlx::query(
             "DELETE FROM field_turns f USING unnest($2::bytea[], $3::text[]) AS d(identity, column_name)
              WHERE f.definition_id = $1 AND f.identity = ANY($2) AND f.identity = d.identity

@@ -69,9 +69,8 @@ pub(crate) async fn push(settings: &Settings, args: &RunArgs) -> anyhow::Result<
         allow_deletes: args.allow_deletes,
         reset_cursor: args.reset_cursor,
         approve_unagreed: args.approve,
-        retire: None,
-        resume: false,
         plan: args.plan,
+        ..RunOptions::default()
     };
     let report = once(
         &operations,
