@@ -143,4 +143,31 @@ async fn rows_at_rest_are_of_the_new_life_and_what_still_waits_is_of_the_old_one
         let now = memory.row(of.identity).await.unwrap();
         assert_eq!((now.mark.generation, &now.agreed), (expected, &of.agreed));
     }
+    // However many there are, and none of another definition.
+    let other = world.memory("other").await;
+    other.write(&row(&subject("rests"), 9)).await;
+    sqlx::query(
+        "INSERT INTO ledger
+         SELECT (jsonb_populate_record(l, jsonb_build_object(
+                     'identity', '\\x' || lpad(to_hex(n), 32, '0'), 'item_guid', md5(n::text)::uuid, 'item_id', n::text))).*
+         FROM ledger l, generate_series(1, 4500) n WHERE l.definition_id = $1 AND l.identity = $2",
+    )
+    .bind(memory.id.uuid())
+    .bind(rests.identity.as_bytes().as_slice())
+    .execute(&world.pool)
+    .await
+    .unwrap();
+    memory
+        .store
+        .note_life(memory.fence, &life(3, 1), Some(generation + 2))
+        .await
+        .unwrap();
+    let found: Vec<(i32, i64)> =
+        sqlx::query_as("SELECT mark_generation, count(*) FROM ledger GROUP BY 1 ORDER BY 1")
+            .fetch_all(&world.pool)
+            .await
+            .unwrap();
+    let number = |generation: u32| i32::try_from(generation).unwrap();
+    // What waits, and the other definition's.
+    assert_eq!(found, [(number(generation), 2), (number(generation + 2), 4501)]);
 }

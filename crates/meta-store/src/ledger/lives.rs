@@ -3,15 +3,18 @@
 use sqlx::Row as _;
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::feed::Lsn;
-use syncbridge_domain::identity::Key;
+use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::life::KnownLife;
 
-use super::{DefinitionStore, key};
+use super::{DefinitionStore, identity, key};
 use crate::error::Result;
 use crate::number::{from_bigint, from_integer, to_bigint, to_integer};
 
 /// So many of our newest writes are looked at.
 const WITNESSES: i64 = 20;
+
+/// Ledger rows taken over in one transaction.
+const PAGE: i64 = 2_000;
 
 /// Cluster, timeline, database and the tables themselves: a memory that is restored from a dump, or recovered to a
 /// point in time, differs in one of them.
@@ -73,6 +76,13 @@ impl DefinitionStore {
     /// # Errors
     /// [`crate::Error::LeaseLost`].
     pub async fn note_life(&self, fence: Fence, life: &KnownLife, settles: Option<u32>) -> Result<()> {
+        // First the rows: as long as the life is not noted, a run that is cut off here is asked for again.
+        if let Some(generation) = settles {
+            let mut after = None;
+            while let Some(last) = self.settle_page(fence, generation, after).await? {
+                after = Some(last);
+            }
+        }
         self.timed(async {
             let mut tx = self.begin(fence).await?;
             let timeline = life
@@ -96,23 +106,47 @@ impl DefinitionStore {
             .bind(settles.is_some())
             .execute(&mut *tx)
             .await?;
-            if let Some(generation) = settles {
-                sqlx::query(
-                    "UPDATE ledger l SET mark_generation = $2, mark_lsn = 0
-                     WHERE l.definition_id = $1 AND l.mark_generation < $2
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Takes the rows at rest of a page behind `after` over into a generation. Answers where the page ended; nothing
+    /// behind the last row.
+    async fn settle_page(
+        &self,
+        fence: Fence,
+        generation: u32,
+        after: Option<Identity>,
+    ) -> Result<Option<Identity>> {
+        self.timed(async {
+            let mut tx = self.begin(fence).await?;
+            let last: Option<Vec<u8>> = sqlx::query_scalar(
+                "WITH page AS MATERIALIZED (
+                     SELECT identity FROM ledger
+                     WHERE definition_id = $1 AND ($3::bytea IS NULL OR identity > $3)
+                     ORDER BY identity LIMIT $4
+                 ), moved AS (
+                     UPDATE ledger l SET mark_generation = $2, mark_lsn = 0
+                     WHERE l.definition_id = $1 AND l.identity IN (SELECT identity FROM page)
+                       AND l.mark_generation < $2
                        AND NOT EXISTS (SELECT FROM dirty d
                                        WHERE d.definition_id = $1 AND d.identity = l.identity)
                        AND NOT EXISTS (SELECT FROM quarantine q
                                        WHERE q.definition_id = $1 AND q.identity = l.identity)
                        AND NOT EXISTS (SELECT FROM effects e
-                                       WHERE e.definition_id = $1 AND e.identity = l.identity)",
-                )
-                .bind(self.definition.uuid())
-                .bind(to_integer("mark generation", generation)?)
-                .execute(&mut *tx)
-                .await?;
-            }
-            Ok(tx.commit().await?)
+                                       WHERE e.definition_id = $1 AND e.identity = l.identity)
+                 )
+                 SELECT identity FROM page ORDER BY identity DESC LIMIT 1",
+            )
+            .bind(self.definition.uuid())
+            .bind(to_integer("mark generation", generation)?)
+            .bind(after.as_ref().map(|identity| identity.as_bytes().as_slice()))
+            .bind(PAGE)
+            .fetch_optional(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            last.as_deref().map(identity).transpose()
         })
         .await
     }
