@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::history::Cause;
+use crate::history::{Beside, Cause};
 use crate::identity::{Identity, Key};
 use crate::ids::{DefinitionId, EffectId, RunId};
 use crate::receipt::{Fields, ItemId, RowName};
@@ -163,6 +163,8 @@ pub struct Effect {
     pub item: Option<ItemLink>,
     /// What was sent.
     pub sent: Fields,
+    /// What else it was made for.
+    pub beside: Option<Beside>,
     /// The source side that was sent.
     pub after: AfterState,
     /// For source writes: the transaction that was about to commit; `None` before it was noted, and then none of it

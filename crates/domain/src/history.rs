@@ -6,6 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::effect::EffectKind;
+use crate::ledger::LedgerState;
+use crate::mapping::LayoutStamp;
 use crate::policy::ConflictPolicy;
 use crate::reconcile::{FieldDecision, RowDecision};
 
@@ -32,6 +34,17 @@ impl Default for HistoryRule {
             retention: default_retention(),
         }
     }
+}
+
+/// What an identity's ledger row held at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stood {
+    /// Bytes of [`crate::agreed::Agreed`].
+    pub agreed: Vec<u8>,
+    /// Their layout.
+    pub layout: LayoutStamp,
+    /// What kind of agreement it was; `None` for entries from before that was kept.
+    pub state: Option<LedgerState>,
 }
 
 /// Which way a change went.
@@ -185,6 +198,10 @@ pub enum Beside {
     Retire,
     /// A person had what differs put right.
     Repair,
+    /// What an earlier run did was put back, and both sides are the same again.
+    Revert,
+    /// What an earlier run did was put back, and the other side still shows it: the row is held as it stands.
+    RevertHeld,
 }
 
 /// Why something changed.

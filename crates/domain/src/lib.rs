@@ -37,6 +37,7 @@ pub mod preflight;
 pub mod quota;
 pub mod receipt;
 pub mod reconcile;
+pub mod revert;
 pub mod row;
 pub mod row_write;
 pub mod run;

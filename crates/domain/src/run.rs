@@ -241,6 +241,9 @@ pub struct RunOptions {
     /// Somebody let that plan pass: what it deletes is not held against the guard any more.
     #[serde(default)]
     pub plan_approved: bool,
+    /// Instead of what either feed says, what this run did is put back. Only ever by a plan.
+    #[serde(default)]
+    pub revert: Option<RunId>,
 }
 
 /// How a definition takes leave of its items.

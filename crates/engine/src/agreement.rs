@@ -6,6 +6,7 @@ use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
+use syncbridge_domain::revert::state_after;
 use syncbridge_domain::version::Version;
 
 use crate::compose::archives;
@@ -62,7 +63,11 @@ impl<W: World> Session<'_, W> {
             // Source writes are settled where they are made, by their transaction.
             EffectKind::InsertRow | EffectKind::UpdateRow | EffectKind::DeleteRow => return None,
         };
-        Some(settlement(attempt, Verdict::Applied(Box::new(row)), request_id))
+        let beside = attempt.effect.cause.beside;
+        Some(Settlement {
+            holds: self.held_once_applied(&attempt.work.subject, beside, &attempt.effect.after.agreed),
+            ..settlement(attempt, Verdict::Applied(Box::new(row)), request_id)
+        })
     }
 
     fn tombstone(&self, attempt: &Attempt) -> Option<LedgerRow> {
@@ -193,7 +198,11 @@ impl<W: World> Session<'_, W> {
             layout: attempt.effect.after.layout,
             hash_key_id: self.ports.hash_key.id(),
             mark: attempt.effect.after.mark,
-            state: LedgerState::Live,
+            state: state_after(
+                attempt.effect.kind,
+                attempt.effect.cause.beside,
+                attempt.work.base.as_ref().map(|row| row.state),
+            ),
             row_version: attempt.work.base.as_ref().map_or(0, |row| row.row_version),
             last_run: self.spec.run,
         })
@@ -243,6 +252,7 @@ pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option
         clears_dirty,
         request_id,
         turns,
+        holds: None,
     }
 }
 

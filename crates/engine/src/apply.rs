@@ -233,7 +233,11 @@ impl<W: World> Session<'_, W> {
     }
 
     /// Reads the items that a decision needs to see.
-    async fn finish_looks(&mut self, looks: Vec<Work>, left: &mut Vec<Work>) -> PortResult<Vec<Work>> {
+    pub(crate) async fn finish_looks(
+        &mut self,
+        looks: Vec<Work>,
+        left: &mut Vec<Work>,
+    ) -> PortResult<Vec<Work>> {
         // A buried row's item may have come back, and others may bear its key by now: it is looked for by its key.
         let indexed = self.spec.target.rules.indexed;
         let is_linked = |row: &LedgerRow| row.state != LedgerState::Tombstone || !indexed;

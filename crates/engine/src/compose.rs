@@ -92,7 +92,7 @@ impl<W: World> Session<'_, W> {
     }
 
     /// The key's texts, readable and within what a title holds.
-    fn title(&self, work: &Work) -> String {
+    pub(crate) fn title(&self, work: &Work) -> String {
         let texts = work.subject.key.texts().unwrap_or_default().join(" · ");
         texts.chars().filter(|c| !c.is_control()).take(120).collect()
     }

@@ -198,6 +198,7 @@ impl<W: World> Session<'_, W> {
             clears_dirty: None,
             request_id: None,
             turns: Vec::new(),
+            holds: None,
         };
         Some([refused, settled])
     }

@@ -4,6 +4,7 @@
 //! Ports speak single attempts (DESIGN §14): nothing behind [`Target::write`] repeats a write by itself.
 
 pub mod list_feed;
+pub mod past;
 pub mod plan_book;
 pub mod pull_memory;
 pub mod row_writer;
@@ -173,6 +174,9 @@ pub struct Settlement {
     pub request_id: Option<String>,
     /// What the write means for the breaker, where it was applied.
     pub turns: Vec<FieldTurn>,
+    /// Once it is applied, its row waits in quarantine for a person or for another change, and is not tried again by
+    /// itself.
+    pub holds: Option<Box<NewQuarantine>>,
 }
 
 /// How a write turned out.
@@ -432,6 +436,8 @@ pub struct Ports<'a, S, T, L, X, C, P> {
     pub progress: &'a P,
     /// Saved plans, where one is worked out or run.
     pub plans: Option<&'a dyn plan_book::PlanBook>,
+    /// What earlier runs wrote, where one of them is put back.
+    pub past: Option<&'a dyn past::Past>,
     /// Time.
     pub clock: &'a dyn Clock,
     /// Randomness.

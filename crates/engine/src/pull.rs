@@ -321,7 +321,7 @@ impl<W: World> Session<'_, W> {
         self.attempt_of_row(work, kind, write, before, link)
     }
 
-    fn attempt_of_row(
+    pub(crate) fn attempt_of_row(
         &self,
         work: &Work,
         kind: EffectKind,

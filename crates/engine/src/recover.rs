@@ -11,7 +11,7 @@ use std::time::Duration;
 use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{Effect, EffectKind, EffectState, NewEffect};
 use syncbridge_domain::feed::Mark;
-use syncbridge_domain::history::Cause;
+use syncbridge_domain::history::{Beside, Cause};
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
@@ -102,14 +102,17 @@ impl<W: World> Session<'_, W> {
             let applied = verdicts
                 .iter()
                 .any(|one| matches!(one.verdict, Verdict::Applied(_)));
-            marks.push(DirtyMark {
-                target: if news || applied && self.pulls() {
-                    TargetHint::Changed
-                } else {
-                    TargetHint::Presumed
-                },
-                ..dirty_mark(&effect, mark)
-            });
+            // What was put back and is held is not to be decided about; what people did since, their feeds tell.
+            if !(applied && effect.beside == Some(Beside::RevertHeld)) {
+                marks.push(DirtyMark {
+                    target: if news || applied && self.pulls() {
+                        TargetHint::Changed
+                    } else {
+                        TargetHint::Presumed
+                    },
+                    ..dirty_mark(&effect, mark)
+                });
+            }
             if let [
                 Settlement {
                     verdict: Verdict::Armed,
@@ -425,6 +428,7 @@ fn settle(effect: &Effect, verdict: Verdict) -> Settlement {
         clears_dirty: None,
         request_id: None,
         turns: Vec::new(),
+        holds: None,
     }
 }
 
@@ -465,7 +469,10 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             sent: effect.sent.clone(),
             // What it was for stands with the record, which this stands for.
             before: Fields::new(),
-            cause: Cause::of(RowDecision::Nothing),
+            cause: Cause {
+                beside: effect.beside,
+                ..Cause::of(RowDecision::Nothing)
+            },
             after: effect.after.clone(),
         },
         // Never sent from here; kept so that an attempt is whole.

@@ -64,6 +64,7 @@ impl<W: World> Session<'_, W> {
             control: self.ports.control,
             progress: self.ports.progress,
             plans: self.ports.plans,
+            past: self.ports.past,
             clock: self.ports.clock,
             entropy: self.ports.entropy,
             hash_key: self.ports.hash_key,
@@ -78,14 +79,15 @@ impl<W: World> Session<'_, W> {
         }
         driven?;
         session.keep_foreseen(true).await?;
-        let hold = match session.deletes_destroy() {
+        // What a run made is deleted where it is put back, whatever becomes of other items.
+        let destroys = session.deletes_destroy() || self.spec.options.revert.is_some();
+        let hold = match destroys {
             true => session.hold().await?,
             false => None,
         };
         let counters = &session.counters;
         let gone = counters.deleted + counters.archived + counters.deleted_rows;
-        let beyond_guard =
-            session.deletes_destroy() && session.allowance.is_none_or(|allowance| gone > allowance);
+        let beyond_guard = destroys && session.allowance.is_none_or(|allowance| gone > allowance);
         Ok(Prediction {
             rows: counters.read,
             creates: counters.created,

@@ -34,16 +34,22 @@ impl<W: World> Session<'_, W> {
         let mut marks = Vec::new();
         let mut settled = Vec::new();
         for ((effect, fate), base) in effects.iter().zip(fates).zip(bases) {
-            let verdict = match fate {
+            let (verdict, holds) = match fate {
                 Fate::UnderWay => continue,
-                Fate::Not => Verdict::Released,
+                Fate::Not => (Verdict::Released, None),
                 Fate::Applied => match self.witnessed_row(effect, base.as_ref()) {
-                    Some(row) => Verdict::Applied(Box::new(row)),
+                    Some(row) => {
+                        let holds = self.held_once_applied(&effect.subject, effect.beside, &row.agreed);
+                        (Verdict::Applied(Box::new(row)), holds)
+                    }
                     None => continue,
                 },
             };
-            // Whatever came of it, row and item are looked at again: either may have moved on since.
-            marks.extend(self.marks_of(effect, fate, mark));
+            // Whatever came of it, row and item are looked at again: either may have moved on since. What was put back
+            // and is held is not to be decided about.
+            if holds.is_none() {
+                marks.extend(self.marks_of(effect, fate, mark));
+            }
             settled.push(Settlement {
                 effect: effect.id,
                 identity: effect.subject.identity,
@@ -51,6 +57,7 @@ impl<W: World> Session<'_, W> {
                 clears_dirty: None,
                 request_id: None,
                 turns: Vec::new(),
+                holds,
             });
         }
         let count = settled.len();

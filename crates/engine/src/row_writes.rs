@@ -9,9 +9,10 @@ use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::{AfterState, EffectKind, Subject, Witness};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::EffectId;
-use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
+use syncbridge_domain::revert::state_after;
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::row_write::{Assignment, Commit, RowReceipt, RowWrite};
 
@@ -324,10 +325,11 @@ impl<W: World> Session<'_, W> {
             layout: self.layout,
             hash_key_id: hash_key.id(),
             mark: attempt.work.mark,
-            state: match attempt.effect.kind {
-                EffectKind::DeleteRow => LedgerState::Tombstone,
-                _ => LedgerState::Live,
-            },
+            state: state_after(
+                attempt.effect.kind,
+                attempt.effect.cause.beside,
+                base.map(|base| base.state),
+            ),
             row_version: base.map_or(0, |base| base.row_version),
             last_run: self.spec.run,
         }
@@ -360,6 +362,14 @@ impl<W: World> Session<'_, W> {
                     _ => None,
                 },
                 turns: attempt.turns.clone(),
+                holds: self.held_once_applied(
+                    &Subject {
+                        identity: after.identity,
+                        key: after.key.clone(),
+                    },
+                    attempt.effect.cause.beside,
+                    &after.agreed,
+                ),
                 ..settled(attempt, Verdict::Applied(Box::new(after.clone())))
             })
             .collect();
@@ -419,10 +429,7 @@ impl<W: World> Session<'_, W> {
             layout: effect.after.layout,
             hash_key_id: self.ports.hash_key.id(),
             mark: effect.after.mark,
-            state: match effect.kind {
-                EffectKind::DeleteRow => LedgerState::Tombstone,
-                _ => LedgerState::Live,
-            },
+            state: state_after(effect.kind, effect.beside, base.map(|base| base.state)),
             row_version: base.map_or(0, |base| base.row_version),
             last_run: self.spec.run,
         })
@@ -461,6 +468,7 @@ fn settled(attempt: &RowAttempt, verdict: Verdict) -> Settlement {
         clears_dirty: None,
         request_id: None,
         turns: Vec::new(),
+        holds: None,
     }
 }
 

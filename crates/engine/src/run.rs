@@ -97,6 +97,11 @@ pub(crate) async fn drive<W: World>(session: &mut Session<'_, W>) -> PortResult<
     if let Some(how) = session.spec.options.retire {
         return session.retire(how).await;
     }
+    if let Some(run) = session.spec.options.revert {
+        session.revert(run).await?;
+        session.disarm().await?;
+        return session.conclude().await;
+    }
     session.ports.ledger.requeue_due(session.fence()).await?;
     if session.spec.options.approve_unagreed {
         session.ports.ledger.requeue_approved(session.fence()).await?;

@@ -220,12 +220,17 @@ impl<'a, W: World> Session<'a, W> {
     /// The agreed hashes of a ledger row in the present layout. Hashes made with another hash key or in an
     /// unknown layout are unknown, never guessed.
     pub(crate) async fn agreed(&mut self, row: &LedgerRow) -> PortResult<Agreed> {
-        let fields = self.spec.mapping.fields.len();
         if row.hash_key_id != self.ports.hash_key.id() {
-            return Ok(Agreed::unknown(fields));
+            return Ok(Agreed::unknown(self.spec.mapping.fields.len()));
         }
-        let stored = Agreed::from_bytes(&row.agreed).map_err(|e| damaged(&e.to_string()))?;
-        if row.layout == self.layout {
+        self.relaid(&row.agreed, row.layout).await
+    }
+
+    /// Agreed hashes of any layout in the present one.
+    pub(crate) async fn relaid(&mut self, agreed: &[u8], layout: LayoutStamp) -> PortResult<Agreed> {
+        let fields = self.spec.mapping.fields.len();
+        let stored = Agreed::from_bytes(agreed).map_err(|e| damaged(&e.to_string()))?;
+        if layout == self.layout {
             if stored.fields.len() != fields {
                 return Err(damaged(
                     "a ledger row has another number of fields than its layout",
@@ -233,16 +238,14 @@ impl<'a, W: World> Session<'a, W> {
             }
             return Ok(stored);
         }
-        if !self.old_layouts.contains_key(&row.layout.0) {
-            let known = self.ports.ledger.layout(row.layout).await?;
-            self.old_layouts.insert(row.layout.0, known);
+        if !self.old_layouts.contains_key(&layout.0) {
+            let known = self.ports.ledger.layout(layout).await?;
+            self.old_layouts.insert(layout.0, known);
         }
-        Ok(
-            match self.old_layouts.get(&row.layout.0).and_then(Option::as_ref) {
-                Some(old) => stored.relaid(old, &self.stamps),
-                None => Agreed::unknown(fields),
-            },
-        )
+        Ok(match self.old_layouts.get(&layout.0).and_then(Option::as_ref) {
+            Some(old) => stored.relaid(old, &self.stamps),
+            None => Agreed::unknown(fields),
+        })
     }
 
     /// As [`Session::agreed`], where nothing has to be carried over for it.

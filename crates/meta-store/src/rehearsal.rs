@@ -12,6 +12,7 @@ use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::ids::{DefinitionId, PlanId, RunId};
+use syncbridge_domain::revert::HELD;
 use syncbridge_domain::run::PredictedRefusal;
 
 use crate::error::{Error, Result};
@@ -95,11 +96,12 @@ impl MetaStore {
 }
 
 impl Rehearsal {
-    /// Notes in a plan what the rehearsed run left as it is, and whose edits it overrode.
+    /// Notes in a plan what the rehearsed run left as it is, and whose edits it overrode. `alone`: only what that run
+    /// came upon, and not what waits besides.
     ///
     /// # Errors
     /// As any statement.
-    pub async fn remark(&self, plan: PlanId, run: RunId) -> Result<()> {
+    pub async fn remark(&self, plan: PlanId, run: RunId, alone: bool) -> Result<()> {
         let mut tx = self.store.begin().await?;
         sqlx::raw_sql("SET TRANSACTION READ WRITE")
             .execute(&mut *tx)
@@ -108,24 +110,26 @@ impl Rehearsal {
         for statement in [
             "SELECT $1, 'refused', q.identity, q.key, NULL, q.failure, NULL, NULL, NULL, q.first_seen
              FROM quarantine q
-             WHERE q.definition_id = $2 AND q.ignored_at IS NULL AND q.code <> ALL ($4) AND $3::uuid IS NOT NULL
+             WHERE q.definition_id = $2 AND q.ignored_at IS NULL AND q.code <> ALL ($4)
+               AND (NOT $5 OR q.run_id = $3 AND q.code <> $6)
              ORDER BY q.identity",
             "SELECT $1, 'conflict', c.identity, c.key, c.column_name, NULL, c.sealed_source, c.sealed_target, c.winner,
                     c.created_at
              FROM conflicts c
-             WHERE c.definition_id = $2 AND c.kind = 'parked' AND c.closed_at IS NULL AND $3::uuid IS NOT NULL
-               AND $4::text[] IS NOT NULL
+             WHERE c.definition_id = $2 AND c.kind = 'parked' AND c.closed_at IS NULL AND (NOT $5 OR c.run_id = $3)
+               AND $4::text[] IS NOT NULL AND $6::text IS NOT NULL
              ORDER BY c.identity, c.column_name",
             "SELECT $1, 'overridden', c.identity, l.key, c.column_name, NULL, c.sealed_source, c.sealed_target,
                     c.winner, c.created_at
              FROM conflicts c
              LEFT JOIN ledger l ON l.definition_id = c.definition_id AND l.identity = c.identity
              WHERE c.definition_id = $2 AND c.kind = 'overridden' AND c.run_id = $3
-               AND $4::text[] IS NOT NULL
+               AND $4::text[] IS NOT NULL AND $5 IS NOT NULL AND $6::text IS NOT NULL
              ORDER BY c.identity, c.column_name",
             "SELECT $1, 'waiting', d.identity, d.key, NULL, NULL, NULL, NULL, NULL, d.since
              FROM dirty d
-             WHERE d.definition_id = $2 AND $3::uuid IS NOT NULL AND $4::text[] IS NOT NULL
+             WHERE d.definition_id = $2 AND NOT $5 AND $3::uuid IS NOT NULL AND $4::text[] IS NOT NULL
+               AND $6::text IS NOT NULL
                AND NOT EXISTS (SELECT FROM plan_rows p WHERE p.plan_id = $1 AND p.identity = d.identity)
                AND NOT EXISTS (SELECT FROM quarantine q
                                WHERE q.definition_id = $2 AND q.identity = d.identity AND q.ignored_at IS NULL)
@@ -141,6 +145,8 @@ impl Rehearsal {
                 .bind(self.definition.uuid())
                 .bind(run.uuid())
                 .bind(PARKED)
+                .bind(alone)
+                .bind(HELD)
                 .execute(&mut *tx)
                 .await?;
         }
@@ -154,12 +160,13 @@ impl Rehearsal {
     pub async fn refusals(&self, run: RunId) -> Result<Vec<PredictedRefusal>> {
         let rows = sqlx::query(
             "SELECT code, coalesce(failure ->> 'column', ''), count(*), min(failure ->> 'fix') FROM quarantine
-             WHERE definition_id = $1 AND run_id = $2 AND ignored_at IS NULL AND code <> ALL ($3)
+             WHERE definition_id = $1 AND run_id = $2 AND ignored_at IS NULL AND code <> ALL ($3) AND code <> $4
              GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 100",
         )
         .bind(self.definition.uuid())
         .bind(run.uuid())
         .bind(PARKED)
+        .bind(HELD)
         .fetch_all(&mut *self.store.acquire().await?)
         .await?;
         rows.iter()

@@ -341,6 +341,7 @@ pub(crate) fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Opt
         clears_dirty,
         request_id: Some("req-1".into()),
         turns: Vec::new(),
+        holds: None,
     }
 }
 

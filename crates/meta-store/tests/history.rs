@@ -11,7 +11,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::receipt::Fields;
 use syncbridge_domain::reconcile::{FieldDecision, RowDecision};
 use syncbridge_domain::version::Version;
-use syncbridge_meta_store::ledger::{HistoryEntry, HistoryPage, history, state_at};
+use syncbridge_meta_store::ledger::{HistoryEntry, HistoryPage, history, state_at, writes_of_run};
 use syncbridge_meta_store::{DefinitionStore, Verdict};
 
 use crate::fixture::{Memory, World, create, insert, patch, row, run, settlement, subject, witness};
@@ -45,9 +45,13 @@ fn by_policy() -> Cause {
 
 /// Creates a row's item and patches it once.
 async fn patched(memory: &Memory, who: &Subject) {
+    patched_item(memory, who, 1).await;
+}
+
+async fn patched_item(memory: &Memory, who: &Subject, item: u128) {
     let first = LedgerRow {
         agreed: agreed(1),
-        ..row(who, 1)
+        ..row(who, item)
     };
     memory.write(&first).await;
     let effect = NewEffect {
@@ -206,6 +210,70 @@ async fn values_are_kept_sealed_where_a_definition_asks_for_it() {
         .await
         .unwrap();
     assert_eq!(stolen, None, "another definition's entries are not there for it");
+}
+
+#[tokio::test]
+async fn what_a_run_wrote_is_read_row_by_row_in_pages_with_what_was_sent_and_seen() {
+    let world = World::new().await;
+    let Memory {
+        store,
+        id,
+        fence,
+        run,
+    } = world.memory("d").await;
+    let memory = Memory {
+        store: store.keeping_values(true),
+        id,
+        fence,
+        run,
+    };
+    let names = ["a", "b", "c"];
+    let mut ids = Vec::new();
+    for (item, name) in (1..).zip(names) {
+        let who = subject(name);
+        ids.push(who.identity);
+        patched_item(&memory, &who, item).await;
+        // What agrees without a write, and what was refused, is nothing to put back.
+        let stored = memory.row(who.identity).await.unwrap();
+        let causes = [Cause::of(RowDecision::Fields)];
+        let taken = memory.store.adopt(fence, &[stored], &[None], &causes).await;
+        assert_eq!(taken.unwrap(), [true]);
+        let effect = patch(&memory.row(who.identity).await.unwrap());
+        memory.admit(&effect).await;
+        memory.settle(&effect, Verdict::Released).await.unwrap();
+    }
+    ids.sort_unstable();
+    let mut connection = world.store.acquire().await.unwrap();
+    assert_eq!(writes_of_run(&mut connection, id, run).await.unwrap(), 6);
+    let mut after = None;
+    let mut seen = Vec::new();
+    loop {
+        let page = memory.store.written_by(run, after, 3).await.unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.identity);
+        assert!(page.len() <= 2, "{page:?}");
+        seen.extend(page);
+    }
+    assert_eq!(seen.iter().map(|one| one.identity).collect::<Vec<_>>(), ids);
+    for one in &seen {
+        let [created, patched] = &one.writes[..] else {
+            panic!("{one:?}")
+        };
+        assert_eq!((created.kind, &created.was), (EffectKind::CreateItem, &None));
+        assert_eq!(
+            (patched.kind, &patched.was),
+            (EffectKind::PatchItem, &created.left)
+        );
+        assert_eq!(patched.sent["Title"], json!("planted value"));
+        assert_eq!(patched.before["Title"], json!("planted before"));
+        let earlier = memory.store.earlier_writes(one.identity, patched.number, 5).await;
+        assert_eq!(earlier.unwrap(), std::slice::from_ref(created));
+        assert!(!format!("{one:?}").contains("planted"));
+    }
+    // Another definition has no part in it, and a run of its own none in this one.
+    let other = world.memory("other").await;
+    assert_eq!(other.store.written_by(run, None, 10).await.unwrap(), []);
+    assert_eq!(memory.store.written_by(other.run, None, 10).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -209,7 +209,7 @@ async fn what_a_rehearsal_leaves_is_remarked_in_the_plan_and_what_it_plans_is_co
         .await
         .unwrap();
     memory.store.note_foreign(plan, &[edit]).await.unwrap();
-    copy.remark(plan, memory.run).await.unwrap();
+    copy.remark(plan, memory.run, false).await.unwrap();
     let refusals = copy.refusals(memory.run).await.unwrap();
     assert_eq!(refusals.iter().map(|one| one.rows).collect::<Vec<_>>(), [1]);
     let key = HashKey::new(1, &[1; 32]);

@@ -64,7 +64,11 @@ impl Operations {
             let past_a_guard = asked.allow_deletes.is_some() || asked.approve_unagreed;
             return match past_a_guard && prepared.spec.four_eyes {
                 true => Err(four_eyes_asked(order.name, asked.retire.is_some()).into()),
-                false => Ok(asked),
+                // What is put back is looked at first: only a plan can ask for it.
+                false => Ok(RunOptions {
+                    revert: None,
+                    ..asked
+                }),
             };
         };
         self.refuse_unrunnable(connection, prepared, id).await?;

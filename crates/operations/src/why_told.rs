@@ -221,6 +221,17 @@ fn happened(facts: &Facts<'_>) -> String {
 fn event(view: &WhyView, change: &CellStep) -> String {
     let run = &change.run;
     let at = change.at.format("%Y-%m-%d %H:%M UTC");
+    if matches!(change.beside, Some(Beside::Revert | Beside::RevertHeld)) {
+        let what = match change.kind {
+            "create_item" => "made the item anew with what it had held",
+            "insert_row" => "made the row anew with what it had held",
+            "delete_item" => "deleted the item",
+            "delete_row" => "deleted the row",
+            _ if change.direction == Way::ToSource => "wrote to the table what it had held",
+            _ => "wrote to the list what it had held",
+        };
+        return format!("At {at} {run} {what}, because a person had an earlier run put back (`revert`).");
+    }
     let what = match change.direction {
         Way::Adopted => {
             return format!(

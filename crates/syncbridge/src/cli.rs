@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use syncbridge_domain::ids::PlanId;
+use syncbridge_domain::ids::{PlanId, RunId};
 use syncbridge_domain::verification::DifferenceKind;
 
 use crate::settings::Settings;
@@ -61,6 +61,13 @@ pub(crate) enum Command {
     /// Waits for the end. The first run makes the list. Exit code 3: some rows were refused, see `syncbridge
     /// quarantine list`.
     Run(RunArgs),
+    /// Plan to put back what a run did, row by row; writes to neither side
+    ///
+    /// Works out what undoes everything that the run wrote and saves it as a plan, which is looked at, approved and run
+    /// like every other: `syncbridge run NAME --plan ID`. Rows and items that somebody touched since stay as they are and
+    /// go on record as conflicts. Values that neither side shows any more are known only where the definition keeps
+    /// them (`history: {values: true}`).
+    Revert(RevertArgs),
     /// Compare table, ledger and list cell by cell, and put right what differs if asked to
     ///
     /// Reads both sides and writes nothing without --repair. The list is read in pages at two resource units each
@@ -169,6 +176,18 @@ pub(crate) struct RunArgs {
     /// Make exactly the changes of this saved plan, but for those whose rows changed since
     #[arg(long, value_name = "ID", conflicts_with_all = ["full", "allow_deletes", "reset_cursor", "approve"])]
     pub(crate) plan: Option<PlanId>,
+}
+
+#[derive(Args)]
+pub(crate) struct RevertArgs {
+    /// Name of the definition
+    pub(crate) name: String,
+    /// Id of the run to put back; `syncbridge runs NAME` lists them
+    #[arg(long, value_name = "ID")]
+    pub(crate) run: RunId,
+    /// How many rows of each table are printed; the plan is saved whole
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u32,
 }
 
 #[derive(Args)]

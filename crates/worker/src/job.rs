@@ -14,6 +14,7 @@ use syncbridge_domain::ids::{PlanId, RunId};
 use syncbridge_domain::quota::{Spending, Tier};
 use syncbridge_domain::run::{Counters, Prediction, Progress, RunKind, RunOutcome, RunSpec, RunState, Step};
 use syncbridge_engine::World;
+use syncbridge_engine::ports::past::Past;
 use syncbridge_engine::ports::plan_book::PlanBook;
 use syncbridge_engine::ports::{Control, Ports};
 use syncbridge_meta_store::{DefinitionStore, MetaStore, Rehearsal, runs};
@@ -347,7 +348,8 @@ async fn complete(
     found: &Prediction,
 ) -> Result<(), Failure> {
     let plan = job.spec.options.plan.ok_or_else(no_plan)?;
-    copy.remark(plan, job.spec.run).await?;
+    copy.remark(plan, job.spec.run, job.spec.options.revert.is_some())
+        .await?;
     plans
         .complete_plan(plan, &job.hash_key, found.ru, found.beyond_guard, job.plan_lasts)
         .await?;
@@ -458,6 +460,7 @@ async fn drive(
         control: driver,
         progress: &reporter,
         plans: spec.options.plan.is_some().then_some(&plans as &dyn PlanBook),
+        past: spec.options.revert.is_some().then_some(&plans as &dyn Past),
         clock: &services.clock,
         entropy: &OsEntropy,
         hash_key: &job.hash_key,
@@ -466,7 +469,9 @@ async fn drive(
     drop(recorder);
     if let Driver::Writer(held) = driver {
         housekeeping::clear_away(&ledger.memory, held.fence(), spec).await;
-        if let Some(lives) = lives.filter(|_| outcome.failure.is_none()) {
+        // A run that puts another one back compares nothing but its rows.
+        let compared = outcome.failure.is_none() && spec.options.revert.is_none();
+        if let Some(lives) = lives.filter(|_| compared) {
             // Not noted is not lost: the next run looks at the life that was noted before.
             if let Err(failure) = lives.note(&ledger.memory, &source.table, held.fence()).await {
                 tracing::warn!(run = %spec.run, error.code = failure.code, "the lives of a run could not be noted");

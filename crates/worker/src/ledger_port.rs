@@ -41,6 +41,7 @@ fn settlement(settled: &Settlement) -> store::Settlement {
         clears_dirty: settled.clears_dirty,
         request_id: settled.request_id.clone(),
         turns: settled.turns.clone(),
+        holds: settled.holds.clone(),
     }
 }
 

@@ -1,12 +1,14 @@
-//! The engine's plan book over the meta-store, and the end of working a plan out.
+//! The engine's plan book over the meta-store, and what the history holds of the run that a plan puts back.
 
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
-use syncbridge_domain::ids::PlanId;
+use syncbridge_domain::ids::{PlanId, RunId};
 use syncbridge_domain::plan_remark::ForeignEdit;
+use syncbridge_domain::revert::{PastWrite, Written};
 use syncbridge_domain::saved_plan::{ChangeState, PlannedChange};
 use syncbridge_engine::ports::PortResult;
+use syncbridge_engine::ports::past::Past;
 use syncbridge_engine::ports::plan_book::{BoxFuture, Concluded, PlanBook};
 use syncbridge_meta_store::DefinitionStore;
 
@@ -51,5 +53,25 @@ impl PlanBook for StoredPlans {
                 refused: tally.refused,
             })
         })
+    }
+}
+
+impl Past for StoredPlans {
+    fn written(
+        &self,
+        run: RunId,
+        after: Option<Identity>,
+        limit: u32,
+    ) -> BoxFuture<'_, PortResult<Vec<Written>>> {
+        Box::pin(async move { Ok(self.0.written_by(run, after, limit).await?) })
+    }
+
+    fn earlier(
+        &self,
+        identity: Identity,
+        before: u64,
+        limit: u32,
+    ) -> BoxFuture<'_, PortResult<Vec<PastWrite>>> {
+        Box::pin(async move { Ok(self.0.earlier_writes(identity, before, limit).await?) })
     }
 }

@@ -240,6 +240,7 @@ pub fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Option<u64
         clears_dirty,
         request_id: Some("a-request".into()),
         turns: Vec::new(),
+        holds: None,
     }
 }
 

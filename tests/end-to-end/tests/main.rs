@@ -34,6 +34,7 @@ mod quarantine;
 mod reanchor;
 mod refusals;
 mod repair;
+mod revert;
 mod secrets;
 mod sign_in;
 mod site_zone;

@@ -256,6 +256,7 @@ async fn work(
         control: &lease,
         progress: &observer,
         plans: None,
+        past: None,
         clock: &clock,
         entropy: &entropy,
         hash_key: &hash_key,

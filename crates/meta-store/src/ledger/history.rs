@@ -11,29 +11,18 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::effect::Fence;
 use syncbridge_domain::feed::Mark;
+pub use syncbridge_domain::history::Stood;
 use syncbridge_domain::history::{Cause, Happening};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId};
-use syncbridge_domain::ledger::LedgerState;
-use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::receipt::Fields;
 use uuid::Uuid;
 
+use super::past::stood;
 use super::{Closed, Closing, DefinitionStore, agreement, bytes, identity};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, to_bigint, to_integer};
 use crate::runs::PAGE;
-
-/// What an identity's ledger row held at some time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stood {
-    /// Bytes of [`syncbridge_domain::agreed::Agreed`].
-    pub agreed: Vec<u8>,
-    /// Their layout.
-    pub layout: LayoutStamp,
-    /// What kind of agreement it was; `None` for entries from before that was kept.
-    pub state: Option<LedgerState>,
-}
 
 /// One entry of the history. It holds no values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -359,23 +348,6 @@ fn entry(row: &PgRow) -> Result<HistoryEntry> {
             .map(|number| from_bigint(what, number))
             .transpose()
     };
-    let state = |at: usize| {
-        row.try_get::<Option<i16>, _>(at)?
-            .map(|code| LedgerState::from_code(code).ok_or_else(damaged))
-            .transpose()
-    };
-    let stood = |agreed: usize, layout: usize, kind: usize| -> Result<Option<Stood>> {
-        let agreed: Option<Vec<u8>> = row.try_get(agreed)?;
-        let layout: Option<i64> = row.try_get(layout)?;
-        let Some((agreed, layout)) = agreed.zip(layout) else {
-            return Ok(None);
-        };
-        Ok(Some(Stood {
-            agreed,
-            layout: agreement::layout(layout)?,
-            state: state(kind)?,
-        }))
-    };
     let mark = match (row.try_get(18)?, row.try_get(19)?) {
         (Some(generation), Some(lsn)) => Some(agreement::mark(generation, lsn)?),
         _ => None,
@@ -392,8 +364,8 @@ fn entry(row: &PgRow) -> Result<HistoryEntry> {
         guid: row.try_get(8)?,
         before: number(9, "item counter")?,
         after: number(10, "item counter")?,
-        was: stood(11, 12, 13)?,
-        stands: stood(14, 15, 16)?,
+        was: stood(row, 11)?,
+        stands: stood(row, 14)?,
         row_version: number(17, "row version")?,
         mark,
         request_id: row.try_get(20)?,

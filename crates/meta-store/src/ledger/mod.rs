@@ -36,6 +36,7 @@ mod delta;
 mod dirty;
 mod history;
 mod lives;
+mod past;
 mod plan_progress;
 mod plan_retention;
 mod quarantine;
@@ -59,6 +60,7 @@ pub use conflict_care::{
 pub use conflicts::OverriddenEdit;
 pub use cursor::{DeltaPosition, Position, position};
 pub use history::{HistoryEntry, HistoryPage, Stood, ValuesOf, history, state_at};
+pub use past::writes_of_run;
 pub use plan_progress::{PlanTally, plan_was_begun, tally};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{

@@ -1,5 +1,6 @@
 //! Rows that cannot be applied now. Entering moves the dirty row here; being due makes it dirty again, and only
-//! being applied (or found to need nothing) ends it.
+//! being applied (or found to need nothing) ends it. A row that is held after a revert is never due: it waits for a
+//! person or for another change.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use syncbridge_domain::effect::Fence;
 use syncbridge_domain::failure::Failure;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::RunId;
+use syncbridge_domain::revert::HELD;
 
 use super::dirty::hint_taken_over;
 use super::{BATCH, DefinitionStore, bytes, identity, key};
@@ -105,7 +107,8 @@ impl DefinitionStore {
                  (definition_id, workspace_id, run_id, identity, key, digest, code, failure, attempts, retry_at,
                   mark_generation, mark_lsn, suspected_delete, target_hint, hinted_at)
              SELECT $1, $2, $3, e.identity, e.key, e.digest, e.code, e.failure, 1,
-                    clock_timestamp() + ($10::double precision[])[1] * interval '1 second',
+                    CASE WHEN e.code <> '{HELD}'
+                         THEN clock_timestamp() + ($10::double precision[])[1] * interval '1 second' END,
                     coalesce(m.mark_generation, (SELECT generation FROM definitions WHERE definition_id = $1)),
                     coalesce(m.mark_lsn, 0), coalesce(m.suspected_delete, false),
                     coalesce(m.target_hint, {PRESUMED}::smallint), m.hinted_at
@@ -118,7 +121,8 @@ impl DefinitionStore {
                  suspected_delete = excluded.suspected_delete, {hint},
                  ignored_at = NULL, ignored_by = NULL, ignored_reason = NULL,
                  attempts = {ATTEMPTS},
-                 retry_at = clock_timestamp() + ($10::double precision[])[{ATTEMPTS}] * interval '1 second'",
+                 retry_at = CASE WHEN excluded.code <> '{HELD}'
+                     THEN clock_timestamp() + ($10::double precision[])[{ATTEMPTS}] * interval '1 second' END",
             PRESUMED = TargetHint::Presumed.code(),
             hint = hint_taken_over("q"),
         )))

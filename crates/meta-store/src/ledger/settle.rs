@@ -32,6 +32,8 @@ pub struct Settlement {
     pub request_id: Option<String>,
     /// What the write means for the breaker; only read for applied writes.
     pub turns: Vec<FieldTurn>,
+    /// Where it was applied, the row waits in quarantine from here on, and is not tried again by itself.
+    pub holds: Option<Box<NewQuarantine>>,
 }
 
 /// How a write turned out.
@@ -87,11 +89,11 @@ impl DefinitionStore {
             self.count_turns(&mut tx, &slice.turns()).await?;
             self.leave_quarantine(&mut tx, rows.iter().map(|row| &row.identity))
                 .await?;
-            let entries: Vec<(&NewQuarantine, Option<u64>)> = slice
+            let refused = slice
                 .quarantined
                 .iter()
-                .map(|(s, entry)| (*entry, s.clears_dirty))
-                .collect();
+                .map(|(s, entry)| (*entry, s.clears_dirty));
+            let entries: Vec<(&NewQuarantine, Option<u64>)> = refused.chain(slice.held()).collect();
             self.enter_quarantine(&mut tx, run, &entries).await?;
             Ok(tx.commit().await?)
         })
@@ -241,6 +243,12 @@ impl<'a> Slice<'a> {
         let released = self.released.iter().map(|s| closing(s, "released", None, run));
         let removed = self.removed.iter().map(|s| closing(s, "applied", None, run));
         quarantined.chain(released).chain(removed).collect()
+    }
+
+    /// Rows that wait although their writes were applied.
+    fn held(&self) -> impl Iterator<Item = (&'a NewQuarantine, Option<u64>)> {
+        let applied = self.applied.iter();
+        applied.filter_map(|(settlement, _)| Some((settlement.holds.as_deref()?, settlement.clears_dirty)))
     }
 
     fn turns(&self) -> Vec<(Identity, &'a FieldTurn)> {

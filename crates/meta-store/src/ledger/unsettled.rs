@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use sqlx::postgres::PgRow;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 use syncbridge_domain::dirty::retry_delay;
 use syncbridge_domain::effect::{AfterState, Effect, EffectKind, EffectState, Fence, ItemLink, Subject};
+use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::receipt::ItemId;
@@ -23,7 +25,7 @@ const EFFECT: &str =
     "effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
         after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
         greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint,
-        witnessed, source_xid, coalesce(old_identity, identity)";
+        witnessed, source_xid, coalesce(old_identity, identity), cause";
 
 impl DefinitionStore {
     /// Open effects, then armed ones whose next look is due; oldest first in both.
@@ -99,6 +101,9 @@ impl DefinitionStore {
                 &self.place("effects.sealed_sent", recorded_under),
                 sealed,
             )?,
+            beside: row
+                .try_get::<Option<Json<Cause>>, _>(20)?
+                .and_then(|cause| cause.0.beside),
             after: AfterState {
                 agreed: row.try_get(9)?,
                 layout: agreement::layout(row.try_get(10)?)?,

@@ -17,6 +17,7 @@ mod plan;
 mod plans;
 mod quarantine;
 mod question;
+mod revert;
 mod run;
 mod runs;
 mod verdict;
@@ -38,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<Exit> {
         Command::Plan(args) => plan::plan(&settings, &args).await,
         Command::Plans(command) => plans::plans(&settings, &command).await,
         Command::Run(args) => run::push(&settings, &args).await,
+        Command::Revert(args) => revert::revert(&settings, &args).await,
         Command::Verify(args) => verify::verify(&settings, &args).await,
         Command::Get(args) => get::get(&settings, &args.kind, args.name.as_deref()).await,
         Command::List(args) => get::get(&settings, &args.kind, None).await,

@@ -20,17 +20,27 @@ pub(crate) async fn plan(settings: &Settings, args: &PlanArgs) -> anyhow::Result
     };
     let quiet = settings.output != Output::Table;
     let report = run::once(&operations, &args.name, RunKind::Plan, options, quiet).await?;
-    if report.outcome.prediction.is_none() {
-        output::show(settings.output, &report, || verdict::push(&report))?;
+    show(settings, &operations, &report, args.limit).await
+}
+
+/// What a plan came to: the report of the run that worked it out, and what it holds.
+pub(crate) async fn show(
+    settings: &Settings,
+    operations: &Operations,
+    report: &RunReport,
+    limit: u32,
+) -> anyhow::Result<Exit> {
+    let (Some(_), Some(id)) = (&report.outcome.prediction, report.plan) else {
+        output::show(settings.output, report, || verdict::push(report))?;
         return Ok(Exit::of_run(report.outcome.state));
-    }
+    };
     let opened = operations.plan_open(id).await?;
     match settings.output {
         Output::Table => {
-            output::say(&verdict::plan(&report))?;
-            plans::print(&opened, None, args.limit).await?;
+            output::say(&verdict::plan(report))?;
+            plans::print(&opened, None, limit).await?;
         }
-        _ => plans::print_all(settings.output, Some(&report), &opened, None).await?,
+        _ => plans::print_all(settings.output, Some(report), &opened, None).await?,
     }
     Ok(Exit::Done)
 }

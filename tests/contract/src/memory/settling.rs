@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use syncbridge_domain::dirty::NewQuarantine;
 use syncbridge_domain::effect::{Admission, EffectKind, NewEffect};
+use syncbridge_domain::history::Beside;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::version::Version;
 use syncbridge_engine::ports::{Ledger as _, Verdict};
@@ -121,6 +123,40 @@ pub async fn a_removed_item_leaves_the_ledger_as_it_is<W: MemoryWorld>() {
         us.memory.deleted_within(Duration::from_hours(1)).await.unwrap(),
         1
     );
+}
+
+/// What was put back waits for a person: unlike what was refused it is not tried again by itself.
+pub async fn a_row_that_an_applied_write_holds_waits_and_is_never_due<W: MemoryWorld>() {
+    let world = W::open().await;
+    let us = worker(&world, LIST).await;
+    let who = subject("a");
+    us.write(&row(&who, 1)).await;
+    let stored = us.row(who.identity).await.unwrap();
+    let held = NewQuarantine {
+        failure: syncbridge_domain::revert::held("projects", us.run),
+        ..refused(&who, 1)
+    };
+    let mut effect = write_to(&stored, EffectKind::PatchItem);
+    effect.cause.beside = Some(Beside::RevertHeld);
+    us.admit(&effect).await;
+    let open = us.memory.unsettled(10).await.unwrap();
+    assert_eq!(open[0].beside, Some(Beside::RevertHeld));
+    let settled = [syncbridge_engine::ports::Settlement {
+        holds: Some(Box::new(held.clone())),
+        ..settlement(&effect, applied(&row(&who, 2)), None)
+    }];
+    us.memory.settle(us.fence, us.run, &settled).await.unwrap();
+    assert_eq!(us.row(who.identity).await.unwrap().row_version, 2);
+    let waits = us.memory.quarantined(&[who.identity]).await.unwrap();
+    let waits = waits[0].as_ref().unwrap();
+    assert_eq!((&waits.entry, waits.retry_at), (&held, None));
+    assert_eq!(us.memory.requeue_due(us.fence).await.unwrap(), 0);
+    // The next write of the row ends it.
+    let stored = us.row(who.identity).await.unwrap();
+    let effect = write_to(&stored, EffectKind::PatchItem);
+    us.admit(&effect).await;
+    us.settle(&effect, applied(&row(&who, 3))).await.unwrap();
+    assert!(!us.is_refused(who.identity).await);
 }
 
 pub async fn a_refused_write_moves_its_row_to_quarantine<W: MemoryWorld>() {

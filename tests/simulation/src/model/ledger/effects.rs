@@ -169,6 +169,7 @@ fn told(effect: &StoredEffect, now: DateTime<Utc>) -> Effect {
         kind: new.kind,
         item: new.item.clone(),
         sent: new.sent.clone(),
+        beside: new.cause.beside,
         after: new.after.clone(),
         witnessed: effect.witnessed,
         epoch: effect.epoch,

@@ -6,6 +6,7 @@ use syncbridge_domain::failure::Failure;
 use syncbridge_domain::feed::{Lsn, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::DefinitionId;
+use syncbridge_domain::revert::HELD;
 
 use super::denied::Denied;
 use super::dirty::taken_over;
@@ -42,7 +43,9 @@ impl Tables {
                 ..entry.clone()
             },
             attempts,
-            retry_at: retry_delay(attempts).map(|delay| later(now, delay)),
+            retry_at: retry_delay(attempts)
+                .filter(|_| entry.failure.code != HELD)
+                .map(|delay| later(now, delay)),
             since: known.map_or(now, |known| known.since),
             ignored: None,
             mark: moved.as_ref().map_or(

@@ -64,8 +64,13 @@ impl Tables {
             Verdict::Quarantined(entry) => Some((entry.as_ref(), settlement.clears_dirty)),
             _ => None,
         });
+        let held = applied.iter().filter_map(|applied| {
+            let entry = applied.settlement.holds.as_deref()?;
+            Some((entry, applied.settlement.clears_dirty))
+        });
         // One entry a row, the last one.
         let entries: BTreeMap<Identity, (&NewQuarantine, Option<u64>)> = quarantined
+            .chain(held)
             .map(|(entry, sequence)| (entry.identity, (entry, sequence)))
             .collect();
         for (entry, sequence) in entries.into_values() {
