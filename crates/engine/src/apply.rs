@@ -353,7 +353,7 @@ impl<W: World> Session<'_, W> {
     /// What could not be settled now stays, or becomes, dirty.
     async fn leave_dirty(&mut self, left: Vec<Work>) -> PortResult<()> {
         self.counters.parked += left.len() as u64;
-        if syncbridge_domain::sabotaged!("row that failed not left dirty") {
+        if syncbridge_domain::sabotaged!("cursor past a failed row") {
             let rows: Vec<_> = left
                 .iter()
                 .filter_map(|work| work.dirty.map(|sequence| (work.identity(), sequence)))

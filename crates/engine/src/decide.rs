@@ -147,6 +147,7 @@ impl<W: World> Session<'_, W> {
             None => Base::None,
             // The source lost the row when it went back, nobody deleted it: it comes back from its item.
             Some(LedgerState::Live) if self.comes_back(work) => Base::None,
+            Some(LedgerState::Tombstone) if syncbridge_domain::sabotaged!("tombstone ignored") => Base::None,
             Some(LedgerState::Live) => Base::Live,
             // A new item under the key of a buried row is nobody's restore.
             Some(LedgerState::Tombstone) if self.pulls() && is_another_item(work) => Base::None,

@@ -80,11 +80,6 @@ impl<W: World> Session<'_, W> {
         let mut after: Option<Identity> = None;
         while let Some(rows) = self.next_dirty(&mut after, Rows::Suspected).await? {
             let mut works = self.read_now(rows).await?;
-            if syncbridge_domain::sabotaged!("absence believed without a second look") {
-                for work in &mut works {
-                    work.source = Presence::None;
-                }
-            }
             gone += works.extract_if(.., |work| work.source == Presence::None).count() as u64;
             self.apply(works).await?;
         }
@@ -141,6 +136,13 @@ impl<W: World> Session<'_, W> {
         let ids: Vec<Identity> = rows.iter().map(|row| row.mark.identity).collect();
         let bases = self.ports.ledger.rows(&ids).await?;
         let (mut found, mark) = self.ports.source.read_keys(&keys).await?;
+        if syncbridge_domain::sabotaged!("absence believed without a second look") {
+            let suspected = rows
+                .iter()
+                .zip(&mut found)
+                .filter(|(row, _)| row.mark.suspected_delete);
+            suspected.for_each(|(_, found)| *found = Presence::None);
+        }
         let sentinels = found.split_off(rows.len());
         self.judge_sentinels(&sentinels);
         self.counters.read += found.iter().filter(|row| matches!(row, Presence::One(_))).count() as u64;
@@ -161,7 +163,14 @@ impl<W: World> Session<'_, W> {
                     WhyTag::FirstWrite
                 },
                 base,
-                target: Presence::Unseen,
+                target: match row.mark.target {
+                    TargetHint::Missing
+                        if syncbridge_domain::sabotaged!("delete inferred from an incomplete pass") =>
+                    {
+                        Presence::None
+                    }
+                    _ => Presence::Unseen,
+                },
                 dirty: Some(row.sequence),
                 heard: Heard {
                     hint: row.mark.target,

@@ -32,7 +32,7 @@ impl<W: World> Session<'_, W> {
         if attempts.is_empty() {
             return Ok(Vec::new());
         }
-        let findings = if syncbridge_domain::sabotaged!("no lookup before a repeat") {
+        let findings = if syncbridge_domain::sabotaged!("no lookup before re-create") {
             attempts.iter().map(|_| Finding::Pending).collect()
         } else {
             self.look_at(&attempts).await?

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value as Json;
 use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
 use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Side};
@@ -46,7 +47,13 @@ impl<W: World> Session<'_, W> {
             TargetHint::Presumed => None,
             TargetHint::Changed | TargetHint::Missing => Some(Intent::Look),
             // A list that hides an item for a moment must not cost a row.
-            TargetHint::Deleted if self.pulls() && work.heard.age < self.delete_delay() => Some(Intent::Wait),
+            TargetHint::Deleted
+                if self.pulls()
+                    && work.heard.age < self.delete_delay()
+                    && !syncbridge_domain::sabotaged!("deletion believed before its delay") =>
+            {
+                Some(Intent::Wait)
+            }
             TargetHint::Deleted => Some(Intent::Look),
         }
     }
@@ -54,8 +61,11 @@ impl<W: World> Session<'_, W> {
     /// Whether an item that is not there for us is proven to be gone (DESIGN §5). A push may take a 404 for it, since
     /// the most it does is to make the item anew.
     pub(crate) fn absence_is_proven(&self, work: &Work) -> bool {
-        let reported = work.heard.hint == TargetHint::Deleted;
-        !self.pulls() || reported && self.sees_everything() || self.spec.options.approve_unagreed
+        let reported = work.heard.hint == TargetHint::Deleted
+            || syncbridge_domain::sabotaged!("delete inferred from an incomplete pass");
+        let visible = self.sees_everything()
+            || syncbridge_domain::sabotaged!("absence believed without full visibility");
+        !self.pulls() || reported && visible || self.spec.options.approve_unagreed
     }
 
     /// An item that is not there for us and may yet exist.
@@ -94,7 +104,7 @@ impl<W: World> Session<'_, W> {
         let newer = item.version.guid == base.version.guid && item.version.counter > base.version.counter;
         let ours = source.changed_at();
         match (ours, item.modified) {
-            (Some(ours), Some(theirs)) if newer && theirs > ours => Later::Target,
+            (Some(ours), Some(theirs)) if newer && is_later(theirs, ours) => Later::Target,
             _ => Later::Source,
         }
     }
@@ -517,6 +527,14 @@ impl<W: World> Session<'_, W> {
             Err(_) => text_or_null(cell),
         }
     }
+}
+
+fn is_later(one: DateTime<Utc>, other: DateTime<Utc>) -> bool {
+    if syncbridge_domain::sabotaged!("times compared as strings") {
+        // As the list writes them, and as the source does.
+        return one.to_rfc3339() > other.to_string();
+    }
+    one > other
 }
 
 fn text_or_null(cell: &Cell) -> Json {

@@ -84,6 +84,13 @@ impl<W: World> Session<'_, W> {
                 None => Fate::Not,
                 Some(None) => self.fate_by_content(effect).await?,
                 Some(Some(_)) => match statuses.next() {
+                    Some(TransactionStatus::Committed)
+                        if syncbridge_domain::sabotaged!(
+                            "insert repeated without asking for its transaction"
+                        ) && effect.kind == EffectKind::InsertRow =>
+                    {
+                        Fate::Not
+                    }
                     Some(TransactionStatus::Committed) => Fate::Applied,
                     Some(TransactionStatus::Aborted) => Fate::Not,
                     Some(TransactionStatus::InProgress) => Fate::UnderWay,

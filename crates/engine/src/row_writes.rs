@@ -131,6 +131,13 @@ impl<W: World> Session<'_, W> {
         for (attempt, receipt) in admitted.into_iter().zip(receipts) {
             match receipt {
                 RowReceipt::Staged { row, written, xid } => good.push((attempt, row, written, xid)),
+                RowReceipt::Refused { .. }
+                    if syncbridge_domain::sabotaged!(
+                        "transaction status trusted for a row rolled back to a savepoint"
+                    ) && attempt.work.source.one().is_some() =>
+                {
+                    good.extend(as_if_staged(attempt));
+                }
                 RowReceipt::Moved { now } => {
                     closed.push(settled(&attempt, Verdict::Released));
                     written.again.push(moved(attempt.work, now));
@@ -184,6 +191,15 @@ impl<W: World> Session<'_, W> {
                     .alone
                     .extend(rows.into_iter().map(|(attempt, ..)| attempt));
             }
+            Commit::Unknown(_) if syncbridge_domain::sabotaged!("lost row write taken for applied") => {
+                self.committed(rows, &mut written).await?;
+            }
+            Commit::Unknown(_) if syncbridge_domain::sabotaged!("lost row write taken for refused") => {
+                self.release(rows.iter().map(|(attempt, ..)| attempt)).await?;
+                written
+                    .again
+                    .extend(rows.into_iter().map(|(attempt, ..)| attempt.work));
+            }
             Commit::Unknown(failure) => {
                 // Open and witnessed: the next run asks the source what became of the transaction.
                 written
@@ -215,7 +231,7 @@ impl<W: World> Session<'_, W> {
                 });
             }
         }
-        if edits.is_empty() {
+        if edits.is_empty() || syncbridge_domain::sabotaged!("overwritten value of the row not recorded") {
             return Ok(());
         }
         self.counters.overridden += edits.len() as u64;
@@ -392,7 +408,10 @@ impl<W: World> Session<'_, W> {
                     identity: after.identity,
                     key: after.key.clone(),
                 },
-                source: Presence::One(row),
+                source: match syncbridge_domain::sabotaged!("row image older than the ledger applied") {
+                    true => attempt.work.source,
+                    false => Presence::One(row),
+                },
                 base: Some(after),
                 newcomer: None,
                 dirty: if was_an_item { None } else { attempt.work.dirty },
@@ -434,6 +453,18 @@ impl<W: World> Session<'_, W> {
             last_run: self.spec.run,
         })
     }
+}
+
+/// A row as its transaction would have left it, had it not been rolled back to its savepoint.
+fn as_if_staged(attempt: RowAttempt) -> Option<(RowAttempt, SourceRow, Vec<Cell>, Option<u64>)> {
+    let row = attempt.work.source.one()?.clone();
+    let written = match &attempt.write {
+        RowWrite::Insert { set } | RowWrite::Update { set, .. } => {
+            set.iter().map(|(_, cell)| cell.clone()).collect()
+        }
+        RowWrite::Delete { .. } => Vec::new(),
+    };
+    Some((attempt, row, written, None))
 }
 
 fn moved(work: Work, now: Presence<SourceRow>) -> Work {

@@ -198,7 +198,10 @@ impl<W: World> Session<'_, W> {
                 (ItemRead::One(item), Some(base)) => owned.push((item, base)),
                 // What is refused again takes its dirty row along into quarantine; clearing that row afterwards would
                 // take the item for one that needs nothing.
-                (ItemRead::One(item), None) => strangers.push((item, Some(row.sequence))),
+                (ItemRead::One(item), None) => {
+                    let taken = !syncbridge_domain::sabotaged!("standing quarantine lost");
+                    strangers.push((item, taken.then_some(row.sequence)));
+                }
             }
             done.push((row.mark.identity, row.sequence));
         }

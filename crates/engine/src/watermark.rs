@@ -22,15 +22,19 @@ impl<W: World> Session<'_, W> {
         self.ports.progress.step(Step::Reading { rows: 0 });
         // Before the first snapshot: whatever ends after this is seen by the pages below or by a later pass.
         let (fresh, horizon) = self.fresh_watermark().await?;
-        self.pages_above(watermark.as_ref()).await?;
-        self.pages_without().await?;
         let mut waiting = pending;
         waiting.extend(fresh);
         let (adopted, waiting) = adoptable(&waiting, &horizon);
         let cursor = Cursor::Steady {
-            watermark: adopted.or(watermark),
+            watermark: adopted.or_else(|| watermark.clone()),
             pending: bounded(waiting),
         };
+        if syncbridge_domain::sabotaged!("cursor stored before its rows are dirty") {
+            let ahead = Some(&cursor);
+            self.ports.ledger.mark_dirty(self.fence(), &[], ahead).await?;
+        }
+        self.pages_above(watermark.as_ref()).await?;
+        self.pages_without().await?;
         self.ports
             .ledger
             .mark_dirty(self.fence(), &[], Some(&cursor))

@@ -112,14 +112,17 @@ fn told(world: &World, what: &str, status: u16, body: &Json) {
 pub fn edit(world: &World, item: u8, field: u8, value: u8) {
     let Some(before) = chosen(world, item) else { return };
     let column = TARGETS[usize::from(field) % EDITED];
-    let body = json!({"fields": {column: world.scenario.typed(field, value)}});
+    type_into(world, &before, column, world.scenario.typed(field, value));
+}
+
+/// A person types this into a cell of an item.
+pub fn type_into(world: &World, before: &StoredItem, column: &str, value: Json) {
+    let body = json!({"fields": {column: value}});
     let place = path(world, &format!("items/{}", before.id));
     let (status, now) = world.control(Method::Post, &place, Some(&body));
     told(world, "edit", status, &now);
     if let (200, Some(now)) = (status, StoredItem::of(&now)) {
-        world
-            .people
-            .typed(&before, &now, &[column], world.timeline.wall());
+        world.people.typed(before, &now, &[column], world.timeline.wall());
         crate::invariants::notice_agreement(world);
     }
 }
@@ -134,6 +137,7 @@ pub fn decide(world: &World, which: u8, winner: Side) {
     let decided = world
         .store
         .resolve(definition(), conflict.identity, &conflict.column, winner);
+    world.book.decided(conflict.identity, &conflict.column);
     let at = world.timeline.elapsed();
     world.events.note("decide", at, u64::from(decided), &[]);
     world.events.tell(at, || {

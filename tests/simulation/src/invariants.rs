@@ -5,7 +5,7 @@
 //! | I1 one live item per identity | at rest |
 //! | I2 mapped fields are equal | at rest |
 //! | I3 no edit is lost | at rest: each typed cell that an application wrote over stands in the record |
-//! | I4 one edit, one write | at rest: idle runs write nothing, one more edit is one write |
+//! | I4 one edit, one write | at rest: idle runs write nothing, one more edit on either side is one write on the other |
 //! | I5 no cursor passes a change | after every step, for watermark feeds; at rest for all |
 //! | I6 deleted rows stay away | at rest |
 //! | I7 a crash loses and duplicates nothing | at rest, as I1 to I6 after crashes |

@@ -338,6 +338,21 @@ impl People {
             .any(|((_, value), until)| until.is_none_or(|until| until >= moment) && such(value))
     }
 
+    /// Since when the source holds, or held last, such a value there.
+    #[must_use]
+    pub fn source_holds_since(
+        &self,
+        identity: Identity,
+        column: &str,
+        such: impl Fn(&Json) -> bool,
+    ) -> Option<DateTime<Utc>> {
+        let state = self.state();
+        let held = state.source.get(&(identity, column.to_owned()))?;
+        held.iter()
+            .rfind(|(_, value)| such(value))
+            .map(|(since, _)| *since)
+    }
+
     /// Whether a cell of the list ever showed such a value.
     #[must_use]
     pub fn ever_shown(&self, item: u64, column: &str, such: impl Fn(&Json) -> bool) -> bool {

@@ -8,6 +8,7 @@ use syncbridge_domain::conflict::Side;
 use syncbridge_domain::effect::EffectState;
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::ledger::LedgerState;
+use syncbridge_domain::policy::Direction;
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::run::RunState;
 use syncbridge_graph_sim::Method;
@@ -47,6 +48,18 @@ impl Spent {
     fn writes(self) -> u64 {
         self.creates + self.patches + self.deletes
     }
+}
+
+/// The cell that is edited once everything is at rest: its column in the list, and its place in the table.
+const NAME: &str = "Title";
+const NAME_COLUMN: usize = 1;
+
+/// A row that can be edited at rest.
+struct Undisturbed {
+    key: Key,
+    /// What its name is.
+    shown: Cell,
+    item: u64,
 }
 
 fn violated(invariant: &'static str, what: String) -> Violation {
@@ -94,7 +107,7 @@ impl Simulation {
         invariants::at_rest(&self.world, Stage::Repaired)?;
         self.idle_costs_nothing()?;
         if self.world.scenario.pulls() {
-            return Ok(());
+            self.one_typed_cell_is_one_row()?;
         }
         self.one_edit_is_one_write()
     }
@@ -191,56 +204,82 @@ impl Simulation {
 
     /// I4: a row written anew as it is causes no write, and one edited cell causes one.
     fn one_edit_is_one_write(&mut self) -> Result<(), Violation> {
-        let unsettled = !self.world.store.unsettled(definition()).is_empty();
-        if unsettled || !self.world.store.dirty(definition()).is_empty() {
-            return Ok(());
-        }
-        let Some((key, cells)) = self.undisturbed_row() else {
+        let Some(row) = self.undisturbed_row(Direction::Push) else {
             return Ok(());
         };
-        const STATE: usize = 4;
-        let state = cells[STATE - 1].clone();
-        let edited: Option<Box<str>> = match state.as_deref() {
+        let edited = match row.shown.as_deref() {
             Some("edited") => Some("edited again".into()),
             _ => Some("edited".into()),
         };
         for (what, value, writes) in [
-            ("a row written as it is", state, 0),
+            ("a row written as it is", row.shown.clone(), 0),
             ("one edited cell", edited, 1),
         ] {
             self.pass(Duration::from_secs(30))?;
             let transaction = self.world.table.begin();
-            let done = self.world.table.update(transaction, &key, &[(STATE, value)]);
+            let done = self
+                .world
+                .table
+                .update(transaction, &row.key, &[(NAME_COLUMN, value)]);
             let done = done.and_then(|rows| self.world.table.commit(transaction).map(|()| rows));
             if !matches!(done, Ok(1)) {
                 return Ok(());
             }
-            self.pass(Duration::from_secs(30))?;
-            let before = self.spent();
-            self.run_alone(Job::FullPush)?;
-            self.run_alone(Job::FullPush)?;
-            let did = self.spent().since(before);
-            if did.writes() != writes {
-                return Err(violated("I4", format!("{what} caused {did:?}")));
-            }
+            self.expect(what, writes, 0)?;
         }
         Ok(())
     }
 
-    /// A row whose item nobody but us ever touched.
-    fn undisturbed_row(&self) -> Option<(Key, Vec<Cell>)> {
+    /// I4, from the list: one typed cell is one written row, and nothing comes back of it.
+    fn one_typed_cell_is_one_row(&mut self) -> Result<(), Violation> {
+        let Some(row) = self.undisturbed_row(Direction::Pull) else {
+            return Ok(());
+        };
+        let items = self.world.items();
+        let Some(item) = items.iter().find(|item| item.id == row.item) else {
+            return Ok(());
+        };
+        self.pass(Duration::from_secs(30))?;
+        actors::type_into(&self.world, item, NAME, "typed at rest".into());
+        self.expect("one typed cell", 0, 1)
+    }
+
+    /// What two runs write because of one change.
+    fn expect(&mut self, what: &str, items: u64, rows: u64) -> Result<(), Violation> {
+        self.pass(Duration::from_secs(30))?;
+        let before = self.spent();
+        let mut written = 0;
+        for _ in 0..2 {
+            written += rows_written(&self.run_alone(Job::FullPush)?);
+        }
+        let did = self.spent().since(before);
+        if did.writes() != items || written != rows {
+            let what = format!("{what} caused {did:?} and {written} written rows");
+            return Err(violated("I4", what));
+        }
+        Ok(())
+    }
+
+    /// A row that nothing waits for, whose item shows what we wrote last, and whose name travels this way.
+    fn undisturbed_row(&self, way: Direction) -> Option<Undisturbed> {
         let world = &self.world;
+        let mapping = world.scenario.mapping();
+        let at = mapping.fields.iter().position(|field| field.target == NAME)?;
+        if ![way, Direction::Both].contains(&mapping.fields[at].direction)
+            || !world.store.unsettled(definition()).is_empty()
+            || !world.store.dirty(definition()).is_empty()
+        {
+            return None;
+        }
         let hidden = |id: u64| world.people.was_hidden(id) || world.people.has_rekeyed(id);
         let items = world.items();
         let ledger = world.store.rows(definition());
         let quarantine = world.store.quarantine(definition());
-        let dirty = world.store.dirty(definition());
         world.table.rows().into_iter().find_map(|row| {
             let known = ledger.iter().find(|known| known.key == row.key)?;
             let waits = quarantine
                 .iter()
-                .any(|found| found.entry.identity == known.identity)
-                || dirty.iter().any(|found| found.mark.identity == known.identity);
+                .any(|found| found.entry.identity == known.identity);
             let item = items
                 .iter()
                 .find(|item| item.guid.eq_ignore_ascii_case(&known.version.guid.to_string()))?;
@@ -248,8 +287,12 @@ impl Simulation {
                 && item.by_app
                 && item.counter == known.version.counter
                 && !hidden(item.id)
-                && !world.people.stands(item.id, "State");
-            (ours && !waits).then_some((row.key, row.cells))
+                && !world.people.stands(item.id, NAME);
+            (ours && !waits).then(|| Undisturbed {
+                key: row.key,
+                shown: row.cells[at].clone(),
+                item: item.id,
+            })
         })
     }
 

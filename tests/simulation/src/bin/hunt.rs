@@ -60,6 +60,10 @@ enum Output {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    #[cfg(sabotage)]
+    if arguments.replay.is_some() {
+        syncbridge_domain::sabotage::arm(arguments.sabotage.as_deref());
+    }
     if let Some(seed) = arguments.replay {
         return replay(seed, arguments.whole);
     }
@@ -114,22 +118,38 @@ fn drill(arguments: &Arguments) -> anyhow::Result<()> {
         "no mistake has that name; there are: {}",
         MISTAKES.join(", ")
     );
-    let exposed = drill(&mistakes, arguments.seeds, arguments.jobs);
-    let mut hidden = 0;
-    for one in &exposed {
-        match &one.by {
-            Some((seed, violation)) => println!(
-                "{:<48} seed {seed:>5}  {}: {}",
-                one.mistake, violation.invariant, violation.what
-            ),
-            None => {
-                hidden += 1;
-                println!("{:<48} NOT FOUND in {} seeds", one.mistake, arguments.seeds);
-            }
+    let began = Instant::now();
+    let as_table = arguments.output == Output::Table;
+    let exposed = drill(&mistakes, arguments.seeds, arguments.jobs, |one| {
+        if as_table {
+            tell_exposed(one);
         }
+    });
+    let hidden = exposed.iter().filter(|one| one.by.is_none()).count();
+    if as_table {
+        println!(
+            "{} of {} mistakes shown, {} histories in {:.1} s",
+            exposed.len() - hidden,
+            exposed.len(),
+            exposed.iter().map(|one| one.histories).sum::<u64>(),
+            began.elapsed().as_secs_f64(),
+        );
+    } else {
+        println!("{}", serde_json::to_string_pretty(&exposed)?);
     }
     anyhow::ensure!(hidden == 0, "{hidden} of {} mistakes stay hidden", exposed.len());
     Ok(())
+}
+
+#[cfg(sabotage)]
+fn tell_exposed(one: &syncbridge_simulation::drill::Exposed) {
+    match &one.by {
+        Some(by) => println!(
+            "{:<62} seed {:>5}  {}: {}",
+            one.mistake, by.seed, by.invariant, by.what
+        ),
+        None => println!("{:<62} NOT FOUND in {} seeds", one.mistake, one.histories),
+    }
 }
 
 fn fresh() -> u64 {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
 use syncbridge_domain::canonical::Value;
+use syncbridge_domain::conflict::Side;
 use syncbridge_domain::convert::to_target;
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::item_subject::subject_of_item;
@@ -13,6 +14,7 @@ use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit};
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::row::{Cell, SourceRow};
+use syncbridge_engine::ports::OverriddenEdit;
 use uuid::Uuid;
 
 use super::{NAMESPACE, Sight, Stage, is_as_stored, violated};
@@ -35,9 +37,16 @@ struct State {
     made_of: BTreeMap<Identity, Uuid>,
     /// Cells that applications wrote last.
     by_application: BTreeSet<(Identity, String)>,
+    /// Cells about which a person decided whose value is to stand.
+    decided: BTreeSet<(Identity, String)>,
 }
 
 impl Book {
+    /// A person decided whose value is to stand in a cell.
+    pub fn decided(&self, identity: Identity, column: &str) {
+        self.state().decided.insert((identity, column.to_owned()));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -145,8 +154,46 @@ fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> R
                 ),
             ));
         }
+        let lost = overridden
+            .iter()
+            .rfind(|edit| edit.identity == identity && edit.column == field.column && such(&edit.source));
+        if let Some(lost) = lost {
+            later_one_wins(world, field, before, lost)?;
+        }
     }
     Ok(())
+}
+
+/// I3, the stated policy: where the later change wins, a value that lost was there before the list's.
+fn later_one_wins(
+    world: &World,
+    field: &FieldMapping,
+    before: &SourceRow,
+    lost: &OverriddenEdit,
+) -> Result<(), Violation> {
+    let policy = field.conflict.unwrap_or(world.scenario.policies.conflict);
+    let cell = (lost.identity, field.column.clone());
+    let by_policy = lost.winner == Side::Target
+        && policy == ConflictPolicy::LatestWins
+        && direction(world, field) == Direction::Both
+        && !lost.ambiguous
+        && !world.book.state().decided.contains(&cell);
+    let same = |held: &Json| *held == lost.source;
+    let ours = world
+        .people
+        .source_holds_since(lost.identity, &field.target, same);
+    match (lost.target_at, before.changed_at(), ours) {
+        (Some(theirs), Some(changed), Some(ours)) if by_policy && changed > theirs && ours > theirs => {
+            Err(violated(
+                "I3",
+                format!(
+                    "`{}` of row {} was changed at {changed}, and what the list had since {theirs} won as the later one",
+                    field.column, lost.identity
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a value of the list is what it shows for a cell.
@@ -224,6 +271,17 @@ fn row_comes_of_an_item(world: &World, after: &SourceRow) -> Result<(), Violatio
         return Err(violated(
             "I1",
             format!("rows {twin} and {identity} were made of item {item}"),
+        ));
+    }
+    let is_buried_with_it = |row: &LedgerRow| {
+        row.identity == identity
+            && row.state == LedgerState::Tombstone
+            && row.version.guid == link.before.guid
+    };
+    if world.scenario.pushes() && world.store.rows(definition()).iter().any(is_buried_with_it) {
+        return Err(violated(
+            "I6",
+            format!("row {identity} was buried with item {item}, and came back of it"),
         ));
     }
     state.made_of.insert(identity, link.before.guid);

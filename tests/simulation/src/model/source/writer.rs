@@ -244,6 +244,9 @@ fn held(server: &Server, id: TransactionId, key: &Key, expected: &[Cell]) -> Res
 }
 
 fn is_as_expected(server: &Server, row: &SourceRow, expected: &[Cell]) -> bool {
+    if syncbridge_domain::sabotaged!("row written over without comparing it") {
+        return true;
+    }
     let same = |(at, (now, then)): (usize, (&Cell, &Cell))| now == then || server.table.passive.contains(&at);
     row.cells.len() == expected.len() && row.cells.iter().zip(expected).enumerate().all(same)
 }
