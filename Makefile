@@ -56,9 +56,8 @@ hunt: ## Simulate fresh histories until one breaks an invariant; SEEDS=n says ho
 	cargo build --release --locked -p syncbridge-simulation --bin hunt
 	target/release/hunt --fresh --seeds $(or $(SEEDS),10000) --jobs $(shell getconf _NPROCESSORS_ONLN) $(ARGS)
 
-sabotage: ## Build known mistakes in, each switchable, and tell which seed of the simulation shows each; SEEDS=n (5000)
-	RUSTFLAGS='--cfg sabotage' cargo run --locked --target-dir target/sabotage -p syncbridge-simulation --bin hunt -- \
-		--drill --seeds $(or $(SEEDS),5000) --jobs $(shell getconf _NPROCESSORS_ONLN)
+sabotage: ## Build known mistakes in, each switchable, and tell which seed of the simulation shows each; SEEDS=n (5000), ARGS=… passes options on (ARGS='-o json')
+	@SYNCBRIDGE_SABOTAGE_SEEDS=$(SEEDS) scripts/sabotage $(ARGS)
 
 mutants: ## Break the code in small ways and tell what no test notices; ARGS=… passes options on (ARGS='domain', ARGS='apply --shard 0/20')
 	scripts/mutants $(ARGS)

@@ -1,5 +1,6 @@
 //! What a reader may rely on about files.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -150,4 +151,32 @@ fn migrations_are_numbered_without_gaps_and_never_drop() {
             );
         }
     }
+}
+
+/// The names of the mistakes that a text builds in.
+fn built_in(text: &str) -> BTreeSet<&str> {
+    let behind = text.split("sabotaged!(").skip(1);
+    behind
+        .filter_map(|rest| rest.trim_start().strip_prefix('"')?.split('"').next())
+        .collect()
+}
+
+#[test]
+fn c_02_every_mistake_that_is_built_in_is_drilled_and_no_other() {
+    let files = all();
+    let (drills, others): (Vec<_>, Vec<_>) = files
+        .iter()
+        .partition(|(path, _)| path == "tests/simulation/src/drill.rs");
+    let listed: BTreeSet<&str> = drills
+        .iter()
+        .filter_map(|(_, text)| text.split("MISTAKES: &[&str] = &[").nth(1)?.split("];").next())
+        .flat_map(|list| list.lines())
+        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .collect();
+    let code = others
+        .iter()
+        .filter(|(path, _)| !path.starts_with("tests/architecture/"));
+    let built_in: BTreeSet<&str> = code.flat_map(|(_, text)| built_in(text)).collect();
+    assert_eq!(listed, built_in);
+    assert!(listed.len() >= 25, "only {} mistakes are drilled", listed.len());
 }

@@ -23,6 +23,7 @@ mod keys;
 mod late;
 mod lifecycle;
 mod lost_answers;
+mod no_sabotage;
 mod owners;
 mod people;
 mod ping_pong;
