@@ -137,7 +137,9 @@ pub fn decide(world: &World, which: u8, winner: Side) {
     let decided = world
         .store
         .resolve(definition(), conflict.identity, &conflict.column, winner);
-    world.book.decided(conflict.identity, &conflict.column);
+    world
+        .book
+        .decided(conflict.identity, &conflict.column, world.timeline.elapsed());
     let at = world.timeline.elapsed();
     world.events.note("decide", at, u64::from(decided), &[]);
     world.events.tell(at, || {

@@ -9,6 +9,8 @@
 //! | I5 no cursor passes a change | after every step, for watermark feeds; at rest for all |
 //! | I6 deleted rows stay away | at rest |
 //! | I7 a crash loses and duplicates nothing | at rest, as I1 to I6 after crashes |
+//! | I7 nothing is repeated blindly | where a write leaves that may have taken effect before, somebody looked since |
+//! | fencing | where a write leaves, its worker is sure of its lease |
 //! | I8 untagged requests, idle costs | at rest |
 //! | I9 bounded pages | after every step: requests hold at most twenty writes (the service refuses more) |
 //!
@@ -29,7 +31,6 @@ use syncbridge_domain::row::{Cell, SourceRow};
 use syncbridge_engine::ports::Ledger as _;
 use syncbridge_graph_sim::Method;
 
-use crate::history::Job;
 use crate::model::Undisturbed;
 use crate::people::StoredItem;
 use crate::scenario::{definition, hash_key};
@@ -37,6 +38,7 @@ use crate::simulation::Violation;
 use crate::world::World;
 
 mod both_ways;
+mod causes;
 
 pub use both_ways::Book;
 
@@ -163,6 +165,22 @@ impl Sight {
         self.items.iter().any(|item| item.sync_key() == key)
     }
 
+    /// Whether an item of ours that a person brought back is known to nobody: whoever deleted it did not keep that in
+    /// mind.
+    fn is_forgotten(&self, world: &World, item: &StoredItem) -> bool {
+        let people = &world.people;
+        let by_people = people.has_made(item.id) || people.has_rekeyed(item.id) || people.was_hidden(item.id);
+        let claims = SyncKey::parse(item.value("SyncBridgeKey").as_str().unwrap_or_default());
+        let Some(identity) = claims.filter(|_| people.has_restored(item.id) && !by_people) else {
+            return false;
+        };
+        let is_known = self.ledger.contains_key(&identity)
+            || self.dirty.contains(&identity)
+            || self.quarantine.contains(&identity);
+        let unsettled = world.store.unsettled(definition());
+        !is_known && unsettled.iter().all(|(_, busy, _)| *busy != identity)
+    }
+
     /// Whether the row of a sync key is gone for good.
     fn is_of_a_buried_row(&self, claims: Option<Identity>) -> bool {
         let known = claims.and_then(|identity| self.ledger.get(&identity));
@@ -195,6 +213,9 @@ fn violated(invariant: &'static str, what: String) -> Violation {
 pub fn after_step(world: &World) -> Result<(), Violation> {
     if world.trouble.memory_changed() {
         cursor_passes_nothing(world)?;
+    }
+    if let Some(violation) = world.network.take_violation() {
+        return Err(violation);
     }
     both_ways::after_step(world)?;
     no_item_of_a_present_row_goes(world)
@@ -364,16 +385,17 @@ pub fn at_rest(world: &World, stage: Stage) -> Result<(), Violation> {
     let sight = Sight::of(world);
     if world.scenario.pulls() {
         both_ways::at_rest(world, &sight, stage)?;
-        return everything_is_tagged(world);
+    } else {
+        rows_have_their_items(world, &sight, stage)?;
+        items_have_their_rows(world, &sight)?;
+        edits_are_kept(world)?;
+        causes::quarantine_has_a_cause(world, &sight)?;
+        cursor_passes_nothing(world)?;
     }
-    rows_have_their_items(world, &sight, stage)?;
-    items_have_their_rows(world, &sight)?;
-    edits_are_kept(world)?;
     if stage == Stage::Pushed {
-        conflicts_have_a_cause(world)?;
+        causes::conflicts_have_a_cause(world)?;
+        causes::approval_is_for_differences(world, &sight)?;
     }
-    quarantine_has_a_cause(world, &sight)?;
-    cursor_passes_nothing(world)?;
     everything_is_tagged(world)
 }
 
@@ -543,7 +565,9 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
                 sight.dirty.contains(&identity) || sight.quarantine.contains(&identity)
             });
             let copied = claims.is_some_and(|identity| sight.is_claimed_by_people(world, identity));
-            if by_person {
+            if sight.is_forgotten(world, item) {
+                return Err(forgotten(item));
+            } else if by_person {
                 world.coverage.exemption("rekeyed");
             } else if copied {
                 world.coverage.exemption("claimed_by_people");
@@ -578,6 +602,14 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
         }
     }
     Ok(())
+}
+
+fn forgotten(item: &StoredItem) -> Violation {
+    let what = format!(
+        "item {} of ours was brought back, and nobody knows that it was deleted",
+        item.id
+    );
+    violated("I6", what)
 }
 
 /// I3: what a person typed and an application wrote over stands in the record of conflicts.
@@ -615,89 +647,6 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
                     "item {}: `{}` held {}, typed by a person; {} replaced it without a record",
                     lost.item, lost.column, lost.value, lost.by
                 ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// I3 from the other side: what is recorded as a person's edit was typed by a person.
-fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
-    if !world.scenario.behaviour.if_match {
-        return Ok(());
-    }
-    if world.people.hid_anything() {
-        world.coverage.exemption("hidden");
-        return Ok(());
-    }
-    // What a person approves is recorded whoever wrote it: nobody knows, or it would not have to be approved.
-    let approved = world
-        .all_ended()
-        .iter()
-        .any(|ended| matches!(ended.job, Job::ApprovedPush | Job::Repair));
-    if approved {
-        world.coverage.exemption("approved");
-        return Ok(());
-    }
-    let mapping = world.scenario.mapping();
-    for edit in world.store.overridden(definition()) {
-        let field = mapping.fields.iter().find(|field| field.column == edit.column);
-        let Some(field) = field.filter(|field| !field.passive) else {
-            continue;
-        };
-        let recorded = Value::from_json(&field.facet, &edit.target);
-        let same = |typed: &Json| {
-            let typed = Value::from_json(&field.facet, typed);
-            matches!((&recorded, typed), (Ok(one), Ok(other)) if one.equivalent(&other))
-        };
-        // What the service makes of a text, seen without the answer that would have told.
-        let made_by_service = |held: &Json| {
-            let trimmed = held.as_str().map(|text| Json::from(text.trim()));
-            world.scenario.behaviour.trim_text && trimmed.is_some_and(|text| same(&text))
-        };
-        if world
-            .people
-            .source_ever_held(edit.identity, &field.target, made_by_service)
-        {
-            world.coverage.exemption("trimmed");
-            continue;
-        }
-        let key = SyncKey::of(edit.identity);
-        if !world
-            .people
-            .ever_held(&key.as_str().to_lowercase(), &field.target, same)
-        {
-            return Err(violated(
-                "I3",
-                format!(
-                    "`{}` of {} was recorded as a person's edit: {}; nobody typed it",
-                    edit.column, edit.identity, edit.target
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// A row waits in quarantine only for something that is so.
-fn quarantine_has_a_cause(world: &World, sight: &Sight) -> Result<(), Violation> {
-    let mapping = world.scenario.mapping();
-    for found in world.store.quarantine(definition()) {
-        let identity = found.entry.identity;
-        let code = found.entry.failure.code.as_str();
-        world.coverage.outcome_of_row(code);
-        let row = sight.rows.iter().find(|(known, _)| *known == identity);
-        let Some((_, row)) = row else { continue };
-        let fits = mapping
-            .fields
-            .iter()
-            .zip(&row.cells)
-            .all(|(field, cell)| to_target(field, chrono_tz::UTC, cell).is_ok());
-        let by_people = sight.is_claimed_by_people(world, identity) || world.people.did_more_than_type();
-        if fits && !by_people && code != "plan.needed" {
-            return Err(violated(
-                "quarantine",
-                format!("{identity} waits for {code}, and nothing is wrong with it"),
             ));
         }
     }

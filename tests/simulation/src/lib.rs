@@ -17,6 +17,7 @@ pub mod faults;
 pub mod history;
 pub mod hunt;
 pub mod invariants;
+pub mod leaving;
 pub mod model;
 pub mod moments;
 pub mod network;

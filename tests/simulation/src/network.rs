@@ -20,8 +20,10 @@ use crate::coverage::Coverage;
 use crate::events::Events;
 use crate::executor::ProcessId;
 use crate::faults::OnTheWay;
+use crate::leaving::{Leaving, SureUntil, fingerprint, writes_items};
 use crate::people::People;
 use crate::random::Random;
+use crate::simulation::Violation;
 
 /// What an exchange ends with.
 type Outcome = Result<HttpResponse, TransportError>;
@@ -45,6 +47,7 @@ struct State {
     /// The next write leaves its sender behind, and arrives so much later.
     adrift: Option<Duration>,
     left_behind: Vec<ProcessId>,
+    leaving: Leaving,
 }
 
 /// Where an answer is waited for.
@@ -87,6 +90,7 @@ impl Network {
                 under_way: 0,
                 adrift: None,
                 left_behind: Vec::new(),
+                leaving: Leaving::default(),
             })),
         }
     }
@@ -112,6 +116,17 @@ impl Network {
         std::mem::take(&mut self.state().left_behind)
     }
 
+    /// A worker took the lease and is sure of it until then.
+    pub fn leased(&self, process: ProcessId, until: SureUntil) {
+        self.state().leaving.leased(process, until);
+    }
+
+    /// A write that must not have left.
+    #[must_use]
+    pub fn take_violation(&self) -> Option<Violation> {
+        self.state().leaving.take_violation()
+    }
+
     /// How many exchanges there were.
     #[must_use]
     pub fn exchanges(&self) -> u64 {
@@ -134,11 +149,28 @@ impl Network {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn exchange(&self, process: ProcessId, request: HttpRequest, timeout: Duration) -> Outcome {
+    async fn send(&self, process: ProcessId, request: HttpRequest, timeout: Duration) -> Outcome {
+        let request = arriving(request);
+        let write = writes_items(&request).then(|| fingerprint(&request));
+        let now = self.timeline.elapsed();
+        self.state().leaving.leaves(process, &request, now);
+        let outcome = self.exchange(process, request, timeout).await;
+        if let (
+            Some(write),
+            Err(TransportError {
+                sent: Sent::Maybe, ..
+            }),
+        ) = (write, &outcome)
+        {
+            self.state().leaving.is_in_doubt(process, write);
+        }
+        outcome
+    }
+
+    async fn exchange(&self, process: ProcessId, request: service::Request, timeout: Duration) -> Outcome {
         // Between the last look at the deadline and the wire a machine may stop, too.
         Yield::default().await;
         let (number, fault, there) = self.draw();
-        let request = arriving(request);
         let at = self.timeline.elapsed();
         self.events
             .note("send", at, number, request.path_and_query.as_bytes());
@@ -340,7 +372,7 @@ pub struct Wire(pub Network, pub ProcessId);
 
 impl Transport for Wire {
     async fn send(&self, request: HttpRequest, timeout: Duration) -> Outcome {
-        self.0.exchange(self.1, request, timeout).await
+        self.0.send(self.1, request, timeout).await
     }
 }
 
@@ -386,18 +418,6 @@ impl Future for Yield {
         context.waker().wake_by_ref();
         Poll::Pending
     }
-}
-
-/// Whether a request, or a part of it, writes to items.
-fn writes_items(request: &service::Request) -> bool {
-    let path = &request.path_and_query;
-    if path.ends_with("/$batch") {
-        let body = String::from_utf8_lossy(&request.body);
-        return ["\"POST\"", "\"PATCH\"", "\"DELETE\""]
-            .iter()
-            .any(|method| body.contains(method));
-    }
-    request.method != service::Method::Get && path.contains("/items")
 }
 
 /// A request as the service reads it.

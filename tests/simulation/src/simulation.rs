@@ -65,7 +65,14 @@ impl Setting {
     pub fn writing_back(seed: u64, direction: Direction) -> Self {
         let scenario = Scenario::draw_back(&mut Random::stream(seed, "way back", 0), direction);
         let random = &mut Random::stream(seed, "history of both sides", 0);
-        let history = crate::history::both_ways::draw(random, scenario.rows);
+        let mut history = crate::history::both_ways::draw(random, scenario.rows);
+        let random = &mut Random::stream(seed, "decisions", 0);
+        if random.permille(120) {
+            history.extend(crate::history::both_ways::decided_meanwhile(
+                random,
+                scenario.rows,
+            ));
+        }
         Self {
             seed,
             scenario,

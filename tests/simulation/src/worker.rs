@@ -22,6 +22,7 @@ use syncbridge_target_graph::{Budget, ClientSettings, Credentials, GraphClient, 
 use crate::clock::SimClock;
 use crate::executor::ProcessId;
 use crate::history::Job;
+use crate::leaving::SureUntil;
 use crate::model::ledger::ModelLedger;
 use crate::model::source::ModelSource;
 use crate::model::{Call, Part, Steps};
@@ -61,8 +62,7 @@ impl World for SimWorld {
 /// A lease that is held, or none where nothing is written.
 struct Lease {
     fence: Fence,
-    /// Nanoseconds on the virtual clock.
-    sure_until: Arc<AtomicU64>,
+    sure_until: SureUntil,
     margin: Duration,
     lost: Arc<AtomicBool>,
 }
@@ -113,6 +113,8 @@ pub struct Process {
     pub id: ProcessId,
     /// Where it stands.
     pub place: Place,
+    /// When it began.
+    pub since: Duration,
 }
 
 fn kind(job: Job, direction: Direction) -> (RunKind, RunOptions) {
@@ -187,6 +189,7 @@ pub fn start(world: &Simulated, job: Job) {
     let started = Process {
         id: process,
         place: place.clone(),
+        since: world.timeline.elapsed(),
     };
     world.running(started, job);
     let moments = Moments::new(
@@ -313,6 +316,7 @@ async fn take(
         margin,
         lost: Arc::default(),
     };
+    world.network.leased(process, lease.sure_until.clone());
     let (sure_until, lost) = (lease.sure_until.clone(), lease.lost.clone());
     let (shared, steps) = (world.clone(), steps.clone());
     world.spawn(process, async move {

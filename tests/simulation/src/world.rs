@@ -199,6 +199,12 @@ impl World {
         locked(&self.ended).clone()
     }
 
+    /// The runs that came to an end behind the first so many.
+    #[must_use]
+    pub fn ended_behind(&self, known: usize) -> Vec<Ended> {
+        locked(&self.ended).get(known..).unwrap_or_default().to_vec()
+    }
+
     /// Asks the service's own controls.
     pub fn control(&self, method: Method, path: &str, body: Option<&Json>) -> (u16, Json) {
         let mut request = Request::new(method, format!("/_sim/{path}"));

@@ -58,6 +58,28 @@ fn kill(random: &mut Random) -> Action {
     }
 }
 
+/// At the end of some histories people decide while a worker is at the rows that waited for it.
+#[must_use]
+pub fn decided_meanwhile(random: &mut Random, rows: u8) -> History {
+    let mut steps = vec![(10, Action::Run(Job::Push))];
+    for _ in 0..random.between(2, 5) {
+        steps.push((millis(random, 1_500, 6_000), edit(random)));
+        steps.push((millis(random, 1, 1_500), update(random, rows)));
+    }
+    steps.push((10, Action::Run(Job::Push)));
+    // What was refused then is tried again.
+    steps.push((millis(random, 61_000, 66_000), Action::Run(Job::Push)));
+    for _ in 0..random.between(1, 4) {
+        let decide = Action::Decide {
+            which: small(random, 250),
+            winner: *random.pick(&[Side::Source, Side::Target]),
+        };
+        steps.push((millis(random, 1, 400), decide));
+    }
+    let step = |(gap, action)| Step { gap, action };
+    steps.into_iter().map(step).collect()
+}
+
 /// Something that rarely comes together by chance: edits of one cell on both sides, workers that die while they write
 /// to the source, items that go and come back between two looks.
 fn scene(random: &mut Random, rows: u8) -> Vec<Step> {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value as Json;
+use syncbridge_domain::agreed::{source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::conflict::Side;
 use syncbridge_domain::convert::to_target;
@@ -37,14 +39,16 @@ struct State {
     made_of: BTreeMap<Identity, Uuid>,
     /// Cells that applications wrote last.
     by_application: BTreeSet<(Identity, String)>,
-    /// Cells about which a person decided whose value is to stand.
-    decided: BTreeSet<(Identity, String)>,
+    /// Cells about which a person decided whose value is to stand, and when that was last.
+    decided: BTreeMap<(Identity, String), Duration>,
+    /// How many ends of runs were judged.
+    ends: usize,
 }
 
 impl Book {
     /// A person decided whose value is to stand in a cell.
-    pub fn decided(&self, identity: Identity, column: &str) {
-        self.state().decided.insert((identity, column.to_owned()));
+    pub fn decided(&self, identity: Identity, column: &str, now: Duration) {
+        self.state().decided.insert((identity, column.to_owned()), now);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,12 +65,67 @@ fn identity(row: &SourceRow) -> Identity {
 /// # Errors
 /// What does not hold.
 pub(super) fn after_step(world: &World) -> Result<(), Violation> {
+    decisions_are_kept(world)?;
     let journal = world.table.take_journal();
     if journal.is_empty() || !world.scenario.pulls() {
         return Ok(());
     }
     super::notice_agreement(world);
     journal.iter().try_for_each(|change| judge(world, change))
+}
+
+/// I5 for what a person decides while a run is at the row: where the run did not carry it out, the row is dirty.
+fn decisions_are_kept(world: &World) -> Result<(), Violation> {
+    let ends = world.book.state().ends;
+    for ended in world.ended_behind(ends) {
+        world.book.state().ends += 1;
+        let processes = world.processes();
+        let began = processes.iter().find(|process| process.id == ended.process);
+        let succeeded = ended
+            .outcome
+            .as_ref()
+            .is_ok_and(|outcome| outcome.failure.is_none());
+        if let Some(began) = began.filter(|_| succeeded) {
+            decided_meanwhile_is_kept(world, began.since)?;
+        }
+    }
+    Ok(())
+}
+
+fn decided_meanwhile_is_kept(world: &World, began: Duration) -> Result<(), Violation> {
+    let decided: Vec<_> = world.book.state().decided.clone().into_iter().collect();
+    let mut meanwhile = decided.into_iter().filter(|(_, at)| *at > began).peekable();
+    if meanwhile.peek().is_none() {
+        return Ok(());
+    }
+    let sight = Sight::of(world);
+    for (cell, _) in meanwhile {
+        let (identity, column) = &cell;
+        if sight.still_waits(world, &cell) && !sight.dirty.contains(identity) {
+            return Err(violated(
+                "I5",
+                format!("`{column}` of row {identity} was decided while a run was under way, and is nowhere"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Sight {
+    /// Whether a person decided about the very two values that row and item show.
+    fn still_waits(&self, world: &World, (identity, column): &(Identity, String)) -> bool {
+        let conflict = world.store.decided(definition(), *identity, column);
+        let row = self.rows.iter().find(|(known, _)| known == identity);
+        let item = self.ledger.get(identity).and_then(|known| self.item_of(known));
+        let mapping = world.scenario.mapping();
+        let at = mapping.fields.iter().position(|field| field.column == *column);
+        let (Some(conflict), Some((_, row)), Some(item), Some(at)) = (conflict, row, item, at) else {
+            return false;
+        };
+        let shown = item.value(&mapping.fields[at].target);
+        source_hash(&hash_key(), &row.cells[at]) == conflict.source_hash
+            && target_hash(&hash_key(), shown) == conflict.target_hash
+    }
 }
 
 fn judge(world: &World, change: &Committed) -> Result<(), Violation> {
@@ -177,7 +236,7 @@ fn later_one_wins(
         && policy == ConflictPolicy::LatestWins
         && direction(world, field) == Direction::Both
         && !lost.ambiguous
-        && !world.book.state().decided.contains(&cell);
+        && !world.book.state().decided.contains_key(&cell);
     let same = |held: &Json| *held == lost.source;
     let ours = world
         .people
@@ -480,6 +539,9 @@ fn nobody_owns(world: &World, sight: &Sight, item: &StoredItem) -> Result<(), Vi
     let guid = Uuid::parse_str(&item.guid).unwrap_or_default();
     let own = subject_of_item(&hash_key(), NAMESPACE, guid, &ItemId(item.id.to_string())).identity;
     let by_people = people.has_made(item.id) || people.has_restored(item.id);
+    if sight.is_forgotten(world, item) {
+        return Err(super::forgotten(item));
+    }
     let exemption = if waits(own) || claims.is_some_and(waits) {
         "quarantined"
     } else if by_people && !world.scenario.policies.two_way.inserts {

@@ -218,6 +218,20 @@ impl ModelStore {
             .collect()
     }
 
+    /// The conflict about a cell where a person decided it and nobody closed it yet.
+    #[must_use]
+    pub fn decided(
+        &self,
+        definition: DefinitionId,
+        identity: Identity,
+        column: &str,
+    ) -> Option<ParkedConflict> {
+        let tables = self.tables();
+        let cell = (identity, column.to_owned());
+        let parked = tables.definitions.get(&definition)?.parked.get(&cell)?;
+        parked.winner.map(|_| parked.conflict.clone())
+    }
+
     /// Edits that lost by policy, oldest first.
     #[must_use]
     pub fn overridden(&self, definition: DefinitionId) -> Vec<OverriddenEdit> {
