@@ -169,9 +169,13 @@ fn c_02_every_mistake_that_is_built_in_is_drilled_and_no_other() {
         .partition(|(path, _)| path == "tests/simulation/src/drill.rs");
     let listed: BTreeSet<&str> = drills
         .iter()
-        .filter_map(|(_, text)| text.split("MISTAKES: &[&str] = &[").nth(1)?.split("];").next())
-        .flat_map(|list| list.lines())
-        .filter_map(|line| line.trim().strip_prefix('"')?.strip_suffix("\","))
+        .filter_map(|(_, text)| {
+            text.split("MISTAKES: &[(&str, u64)] = &[")
+                .nth(1)?
+                .split("];")
+                .next()
+        })
+        .flat_map(|list| list.split('"').skip(1).step_by(2))
         .collect();
     let code = others
         .iter()

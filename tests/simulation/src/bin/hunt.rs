@@ -40,6 +40,10 @@ struct Arguments {
     #[cfg(sabotage)]
     #[arg(long)]
     drill: bool,
+    /// Begin with the seed that is known to have shown a mistake.
+    #[cfg(sabotage)]
+    #[arg(long)]
+    known_first: bool,
     /// Make this built-in mistake only.
     #[cfg(sabotage)]
     #[arg(long)]
@@ -110,17 +114,30 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(sabotage)]
 fn drill(arguments: &Arguments) -> anyhow::Result<()> {
-    use syncbridge_simulation::drill::{MISTAKES, drill};
-    let chosen = |name: &&&str| arguments.sabotage.as_deref().is_none_or(|only| only == **name);
-    let mistakes: Vec<&str> = MISTAKES.iter().filter(chosen).copied().collect();
+    use syncbridge_simulation::drill::{self, MISTAKES};
+    let chosen = |name: &str| arguments.sabotage.as_deref().is_none_or(|only| only == name);
+    let mistakes: Vec<_> = MISTAKES
+        .iter()
+        .filter(|(name, _)| chosen(name))
+        .copied()
+        .collect();
     anyhow::ensure!(
         !mistakes.is_empty(),
         "no mistake has that name; there are: {}",
-        MISTAKES.join(", ")
+        MISTAKES
+            .iter()
+            .map(|(name, _)| *name)
+            .collect::<Vec<_>>()
+            .join(", ")
     );
     let began = Instant::now();
     let as_table = arguments.output == Output::Table;
-    let exposed = drill(&mistakes, arguments.seeds, arguments.jobs, |one| {
+    let how = drill::Drill {
+        seeds: arguments.seeds,
+        known_first: arguments.known_first,
+        jobs: arguments.jobs,
+    };
+    let exposed = drill::run(&mistakes, how, |one| {
         if as_table {
             tell_exposed(one);
         }
@@ -143,12 +160,16 @@ fn drill(arguments: &Arguments) -> anyhow::Result<()> {
 
 #[cfg(sabotage)]
 fn tell_exposed(one: &syncbridge_simulation::drill::Exposed) {
+    const MOST: usize = 200;
     match &one.by {
-        Some(by) => println!(
-            "{:<62} seed {:>5}  {}: {}",
-            one.mistake, by.seed, by.invariant, by.what
-        ),
-        None => println!("{:<62} NOT FOUND in {} seeds", one.mistake, one.histories),
+        Some(by) => {
+            let what: String = by.what.chars().take(MOST).collect();
+            println!(
+                "{:<64} seed {:>5}  {}: {what}",
+                one.mistake, by.seed, by.invariant
+            );
+        }
+        None => println!("{:<64} NOT FOUND in {} seeds", one.mistake, one.histories),
     }
 }
 
