@@ -42,6 +42,13 @@ pub(crate) struct Done {
     earlier: Option<Vec<Earlier>>,
 }
 
+impl Done {
+    /// Lets the earlier writes go, which hold values, once the row is decided.
+    pub(crate) fn forget_earlier(&mut self) {
+        self.earlier = None;
+    }
+}
+
 impl<W: World> Session<'_, W> {
     pub(crate) async fn done(&mut self, written: Written) -> PortResult<Option<Done>> {
         let (Some(first), Some(last)) = (written.writes.first(), written.writes.last()) else {
@@ -160,6 +167,12 @@ impl<W: World> Session<'_, W> {
         Ok(())
     }
 
+    /// Whether nobody but the run that is put back, and this one, wrote the ledger row: what a later run agreed on says
+    /// nothing of what that run left.
+    fn is_of_that_run(&self, base: &LedgerRow) -> bool {
+        self.spec.options.revert == Some(base.last_run) || base.last_run == self.spec.run
+    }
+
     pub(crate) fn source_side(&self, work: &Work, done: &Done) -> SideOf {
         let hash_key = self.ports.hash_key;
         let hashes = |cells: &[Cell]| cells.iter().map(|cell| source_hash(hash_key, cell)).collect();
@@ -177,9 +190,12 @@ impl<W: World> Session<'_, W> {
                 .one()
                 .map_or(Stand::Gone, |row| Stand::There(hashes(&row.cells))),
             untouched: match (&work.base, work.source.one()) {
-                (Some(base), Some(row)) => self
-                    .agreed_now(base)
-                    .is_some_and(|agreed| agreed.digest == self.digest(&row.cells)),
+                (Some(base), Some(row)) => {
+                    self.is_of_that_run(base)
+                        && self
+                            .agreed_now(base)
+                            .is_some_and(|agreed| agreed.digest == self.digest(&row.cells))
+                }
                 _ => false,
             },
         }
@@ -213,7 +229,7 @@ impl<W: World> Session<'_, W> {
             left: there(done.there.1, with_mark(left, done.archived.1)),
             now: work.target.one().map_or(Stand::Gone, shown),
             untouched: match (&work.base, work.target.one()) {
-                (Some(base), Some(item)) => base.version == item.version,
+                (Some(base), Some(item)) => self.is_of_that_run(base) && base.version == item.version,
                 _ => false,
             },
         }

@@ -70,9 +70,13 @@ impl<W: World> Session<'_, W> {
         loop {
             self.check()?;
             let page = past.written(run, after, PAGE).await?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.identity);
-            self.revert_page(past, page, &mut tally).await?;
+            let Some(last) = page.last().map(|written| written.identity) else {
+                break;
+            };
+            // Before both sides are looked at: what was dirty by then is answered by what they show.
+            let dirty = self.dirty_between(after, last).await?;
+            after = Some(last);
+            self.revert_page(past, page, &dirty, &mut tally).await?;
             self.report();
         }
         self.tell(run, hold, &tally);
@@ -96,6 +100,7 @@ impl<W: World> Session<'_, W> {
             ));
         }
         if tally.unknown > 0 {
+            self.counters.parked += tally.unknown;
             self.notice(format!(
                 "{} rows of {run} could not be looked at, or nobody knows their keys any more; they stay as they are",
                 tally.unknown
@@ -121,6 +126,7 @@ impl<W: World> Session<'_, W> {
         &mut self,
         past: &dyn Past,
         page: Vec<Written>,
+        dirty: &BTreeMap<Identity, u64>,
         tally: &mut Tally,
     ) -> PortResult<()> {
         let ids: Vec<Identity> = page.iter().map(|written| written.identity).collect();
@@ -134,7 +140,10 @@ impl<W: World> Session<'_, W> {
             };
             match self.key_of_done(&done, base.as_ref()) {
                 Some(key) => {
-                    works.push(work_of(identity, key, base));
+                    works.push(Work {
+                        dirty: dirty.get(&identity).copied(),
+                        ..work_of(identity, key, base)
+                    });
                     rows.insert(identity, done);
                 }
                 None => tally.unknown += 1,
@@ -155,7 +164,9 @@ impl<W: World> Session<'_, W> {
                     continue;
                 };
                 let first = round == 0;
-                match self.put_back(past, &work, done).await? {
+                let next = self.put_back(past, &work, done).await?;
+                done.forget_earlier();
+                match next {
                     Next::Nothing => self.counters.unchanged += u64::from(first),
                     Next::WriteRow(attempt) => {
                         row_writes.push(*attempt);
@@ -181,6 +192,29 @@ impl<W: World> Session<'_, W> {
             self.keep_foreseen(false).await?;
         }
         Ok(())
+    }
+
+    /// Which rows behind `after` and up to `last` are dirty, and the sequence of each: a row that is put back needs no
+    /// further look, which would do again what was put back.
+    async fn dirty_between(
+        &self,
+        mut after: Option<Identity>,
+        last: Identity,
+    ) -> PortResult<BTreeMap<Identity, u64>> {
+        let mut found = BTreeMap::new();
+        loop {
+            let page = self.ports.ledger.dirty(after, self.spec.limits.page_rows).await?;
+            let Some(end) = page.last().map(|row| row.mark.identity) else {
+                break;
+            };
+            let among = page.iter().filter(|row| row.mark.identity <= last);
+            found.extend(among.map(|row| (row.mark.identity, row.sequence)));
+            if end >= last {
+                break;
+            }
+            after = Some(end);
+        }
+        Ok(found)
     }
 
     /// Conflicts go on record; what cannot be put back is told by the plan, and its rows are none the worse for it.

@@ -81,7 +81,9 @@ impl Operations {
             return Err(unfinished(order.name, order.run).into());
         };
         let kept = spec.history.retention.map(Duration::from_secs);
-        let is_old = kept.is_some_and(|kept| (Utc::now() - ended).to_std().is_ok_and(|age| age > kept));
+        // Its first entries go first.
+        let began = run.started.unwrap_or(ended);
+        let is_old = kept.is_some_and(|kept| (Utc::now() - began).to_std().is_ok_and(|age| age > kept));
         if is_old || written == 0 {
             return Err(history_gone(order.name, order.run).into());
         }

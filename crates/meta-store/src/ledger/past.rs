@@ -28,25 +28,36 @@ impl DefinitionStore {
     /// [`Error::Open`] for values that do not open.
     pub async fn written_by(&self, run: RunId, after: Option<Identity>, limit: u32) -> Result<Vec<Written>> {
         self.timed(async {
+            let mut connection = self.store.acquire().await?;
+            let after = after.as_ref().map(|identity| identity.as_bytes().as_slice());
+            // Where the page ends is asked first: with both ends known the planner sees how little lies between them.
+            let until: Option<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(format!(
+                "SELECT identity FROM (
+                     SELECT identity FROM ledger_history
+                     WHERE run_id = $1 AND definition_id = $2 AND ($3::bytea IS NULL OR identity > $3) AND {IS_WRITE}
+                     ORDER BY identity LIMIT $4) AS batch
+                 ORDER BY identity DESC LIMIT 1"
+            )))
+            .bind(run.uuid())
+            .bind(self.definition.uuid())
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_optional(&mut *connection)
+            .await?;
+            let Some(until) = until else {
+                return Ok(Vec::new());
+            };
             let rows = sqlx::query(AssertSqlSafe(format!(
-                "WITH page AS (
-                     SELECT identity AS until FROM (
-                         SELECT identity FROM ledger_history
-                         WHERE run_id = $1 AND definition_id = $2 AND ($3::bytea IS NULL OR identity > $3)
-                           AND {IS_WRITE}
-                         ORDER BY identity LIMIT $4) AS batch
-                     ORDER BY identity DESC LIMIT 1
-                 )
-                 SELECT {WRITE} FROM ledger_history, page
+                "SELECT {WRITE} FROM ledger_history
                  WHERE run_id = $1 AND definition_id = $2 AND ($3::bytea IS NULL OR identity > $3)
-                   AND identity <= page.until AND {IS_WRITE}
+                   AND identity <= $4 AND {IS_WRITE}
                  ORDER BY identity, history_id"
             )))
             .bind(run.uuid())
             .bind(self.definition.uuid())
-            .bind(after.as_ref().map(|identity| identity.as_bytes().as_slice()))
-            .bind(i64::from(limit))
-            .fetch_all(&mut *self.store.acquire().await?)
+            .bind(after)
+            .bind(until)
+            .fetch_all(&mut *connection)
             .await?;
             let mut written: Vec<Written> = Vec::new();
             for row in &rows {
