@@ -100,7 +100,6 @@ impl<W: World> Session<'_, W> {
         let created = attempt.effect.kind == EffectKind::CreateItem;
         let before = attempt.work.base.as_ref().and_then(|row| self.agreed_now(row));
         let mut whole = true;
-        let mut stands = false;
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
             let slot = agreed.fields.get_mut(at)?;
             let sent = attempt.effect.sent.get(&field.target);
@@ -112,15 +111,15 @@ impl<W: World> Session<'_, W> {
             }
             if sent.is_none() && !created {
                 let owned = field.direction == Direction::Push && !field.passive;
-                let edited = shown
-                    .is_some_and(|json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1);
+                let edited = |json| slot.1.is_some() && target_hash(self.ports.hash_key, json) != slot.1;
                 // A person's edit that this write leaves standing must not be covered by its version: a later write of
                 // the field has to look first.
-                if owned && edited && !syncbridge_domain::sabotaged!("standing edit covered by our version") {
+                if owned
+                    && shown.is_some_and(edited)
+                    && !syncbridge_domain::sabotaged!("standing edit covered by our version")
+                {
                     slot.1 = None;
                 }
-                // What is still to be decided between both sides must be met by whatever is written next.
-                stands |= self.pulls() && !owned && !field.passive && edited;
                 continue;
             }
             // It was written, and the answer does not tell what became of it, as for a column that is hidden: its
@@ -177,9 +176,6 @@ impl<W: World> Session<'_, W> {
             && !self.agrees_with(Some(item), &agreed)
         {
             version.counter = version.counter.min(link.before.counter.saturating_add(1));
-        }
-        if let (true, Some(base)) = (stands, &attempt.work.base) {
-            version = base.version;
         }
         if !whole {
             agreed.digest = RowDigest::UNKNOWN;
