@@ -234,20 +234,30 @@ impl DefinitionStore {
             let sealed_for: Option<&[u8]> = row.try_get(2)?;
             let sealed_for = sealed_for.map(identity).transpose()?.unwrap_or(whose);
             // They are sealed as they were with the effect, from where they came.
-            let open = |column, sealed: Option<&[u8]>| match sealed {
-                Some(sealed) => self.unseal(
-                    "the values of a history entry",
-                    &self.place(column, sealed_for),
-                    sealed,
-                ),
-                None => Ok(Fields::new()),
-            };
+            let open = |column, sealed| self.open_kept(column, sealed_for, sealed);
             Ok(Some(ValuesOf {
                 sent: open("effects.sealed_sent", row.try_get(0)?)?,
                 before: open("effects.sealed_before", row.try_get(1)?)?,
             }))
         })
         .await
+    }
+
+    /// Opens values that an entry kept; none were kept where nothing is sealed.
+    pub(super) fn open_kept(
+        &self,
+        column: &'static str,
+        whose: Identity,
+        sealed: Option<&[u8]>,
+    ) -> Result<Fields> {
+        match sealed {
+            Some(sealed) => self.unseal(
+                "the values of a history entry",
+                &self.place(column, whose),
+                sealed,
+            ),
+            None => Ok(Fields::new()),
+        }
     }
 
     /// Lets entries go that are older than this, oldest partition first and at most so many; answers how many went.

@@ -12,11 +12,15 @@
 use std::future::Future;
 use std::time::Duration;
 
-use syncbridge_domain::effect::Fence;
+use sqlx::Row as _;
+use sqlx::postgres::PgRow;
+use syncbridge_domain::effect::{Fence, ItemLink};
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::{Identity, Key};
 use syncbridge_domain::ids::{DefinitionId, EffectId, RunId, WorkspaceId};
 use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::receipt::ItemId;
+use syncbridge_domain::version::Version;
 use syncbridge_secrets::{DataKey, Keyring};
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -24,6 +28,7 @@ use uuid::Uuid;
 use crate::definitions;
 use crate::error::{Error, Result};
 use crate::leases;
+use crate::number::from_bigint;
 use crate::store::{MetaStore, Transaction};
 
 mod admit;
@@ -181,6 +186,21 @@ fn identity(bytes: &[u8]) -> Result<Identity> {
 
 fn key(bytes: Vec<u8>) -> Result<Key> {
     Key::from_bytes(bytes).map_err(|_| Error::Damaged { what: "key" })
+}
+
+/// The item that a change names, of three columns from this one on: its number, its guid, and the counter that the change
+/// rests on. `None` where it names none.
+fn item_link(row: &PgRow, first: usize) -> Result<Option<ItemLink>> {
+    let counter: Option<i64> = row.try_get(first + 2)?;
+    let (Some(id), Some(guid), Some(counter)) = (row.try_get(first)?, row.try_get(first + 1)?, counter)
+    else {
+        return Ok(None);
+    };
+    let counter = from_bigint("item counter", counter)?;
+    Ok(Some(ItemLink {
+        id: ItemId(id),
+        before: Version { guid, counter },
+    }))
 }
 
 /// An agreement without a write, and why.

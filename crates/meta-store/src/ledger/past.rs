@@ -3,16 +3,14 @@
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use syncbridge_domain::effect::{EffectKind, ItemLink};
+use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::history::{Cause, Stood};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, RunId};
 use syncbridge_domain::ledger::LedgerState;
-use syncbridge_domain::receipt::{Fields, ItemId};
 use syncbridge_domain::revert::{PastWrite, Written};
-use syncbridge_domain::version::Version;
 
-use super::{DefinitionStore, agreement, identity};
+use super::{DefinitionStore, agreement, identity, item_link};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, to_bigint};
 
@@ -105,28 +103,8 @@ impl DefinitionStore {
         let whose = identity(row.try_get(1)?)?;
         let sealed_for: Option<&[u8]> = row.try_get(15)?;
         let sealed_for = sealed_for.map(identity).transpose()?.unwrap_or(whose);
-        let open = |column, sealed: Option<&[u8]>| match sealed {
-            Some(sealed) => self.unseal(
-                "the values of a history entry",
-                &self.place(column, sealed_for),
-                sealed,
-            ),
-            None => Ok(Fields::new()),
-        };
-        let item = match (
-            row.try_get(4)?,
-            row.try_get(5)?,
-            row.try_get::<Option<i64>, _>(6)?,
-        ) {
-            (Some(id), Some(guid), Some(counter)) => Some(ItemLink {
-                id: ItemId(id),
-                before: Version {
-                    guid,
-                    counter: from_bigint("item counter", counter)?,
-                },
-            }),
-            _ => None,
-        };
+        let open = |column, sealed| self.open_kept(column, sealed_for, sealed);
+        let item = item_link(row, 4)?;
         let write = PastWrite {
             number: from_bigint("history number", row.try_get(0)?)?,
             kind: EffectKind::parse(row.try_get(2)?).ok_or_else(damaged)?,

@@ -10,19 +10,17 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use syncbridge_domain::agreed::RowDigest;
-use syncbridge_domain::effect::{EffectKind, Fence, ItemLink};
+use syncbridge_domain::effect::{EffectKind, Fence};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, PlanId, RevisionId, RunId, WorkspaceId};
 use syncbridge_domain::quota::Ru;
-use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::saved_plan::{
     Approval, ChangeState, PlanCounts, PlanHash, PlanHeader, PlanRefusal, PlanState, PlanVerdict,
     PlannedChange, PlannedField,
 };
-use syncbridge_domain::version::Version;
 use syncbridge_secrets::Place;
 
-use super::{BATCH, DefinitionStore, bytes, identity, key};
+use super::{BATCH, DefinitionStore, bytes, identity, item_link, key};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, from_integer, to_bigint};
 use crate::runs::PAGE;
@@ -326,20 +324,7 @@ impl DefinitionStore {
         };
         let identity = identity(row.try_get(0)?)?;
         let ordinal = u16::try_from(row.try_get::<i16, _>(1)?).map_err(|_| damaged())?;
-        let item = match (
-            row.try_get(4)?,
-            row.try_get(5)?,
-            row.try_get::<Option<i64>, _>(6)?,
-        ) {
-            (Some(id), Some(guid), Some(counter)) => Some(ItemLink {
-                id: ItemId(id),
-                before: Version {
-                    guid,
-                    counter: from_bigint("item counter", counter)?,
-                },
-            }),
-            _ => None,
-        };
+        let item = item_link(row, 4)?;
         let columns: Vec<String> = row.try_get(9)?;
         let sealed: &[u8] = row.try_get(10)?;
         let place = self.plan_place(plan, identity, ordinal);

@@ -6,14 +6,12 @@ use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 use syncbridge_domain::dirty::retry_delay;
-use syncbridge_domain::effect::{AfterState, Effect, EffectKind, EffectState, Fence, ItemLink, Subject};
+use syncbridge_domain::effect::{AfterState, Effect, EffectKind, EffectState, Fence, Subject};
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
-use syncbridge_domain::receipt::ItemId;
-use syncbridge_domain::version::Version;
 
-use super::{DefinitionStore, agreement, identity, key};
+use super::{DefinitionStore, agreement, identity, item_link, key};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, from_integer};
 
@@ -72,20 +70,7 @@ impl DefinitionStore {
     fn read_effect(&self, row: &PgRow) -> Result<Effect> {
         let recorded_under = identity(row.try_get(19)?)?;
         let identity = identity(row.try_get(2)?)?;
-        let item = match (
-            row.try_get(4)?,
-            row.try_get(5)?,
-            row.try_get::<Option<i64>, _>(6)?,
-        ) {
-            (Some(id), Some(guid), Some(counter)) => Some(ItemLink {
-                id: ItemId(id),
-                before: Version {
-                    guid,
-                    counter: from_bigint("item counter", counter)?,
-                },
-            }),
-            _ => None,
-        };
+        let item = item_link(row, 4)?;
         let sealed: &[u8] = row.try_get(8)?;
         Ok(Effect {
             id: EffectId::from_uuid(row.try_get(0)?),
