@@ -533,3 +533,40 @@ async fn c_08_revert_that_is_killed_is_settled_by_whatever_run_comes_next_and_go
         assert_eq!(list(&world).await, before, "{kind}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c_08_revert_that_is_killed_before_its_write_arrives_is_gone_on_with_and_stays() {
+    for kind in ["deleted", "made", "changed"] {
+        let mut world = World::new().await;
+        world.shorten_leases();
+        let proxy = world.behind_proxy().await;
+        let world = filled(world, push(true)).await;
+        let before = list(&world).await;
+        world
+            .sql(match kind {
+                "deleted" => "delete from t where id = 5",
+                "made" => "insert into t values (20, 'code 20', 'new', 20)",
+                _ => "update t set note = 'other' where id = 3",
+            })
+            .await;
+        let run = ran(&world);
+        let plan = reverted(&world, &run);
+        let gate = proxy.hold_first(Passing::writes_items);
+        let mut child = world.start("killed", &["run", "t", "--plan", &plan_of(&plan)]);
+        gate.reached().await;
+        child.kill().unwrap();
+        child.wait().unwrap();
+        world.lease_runs_out("t").await;
+        run_plan(&world, &plan);
+        assert_eq!(list(&world).await, before, "{kind}");
+        // What the killed run left to be looked at is answered by what was put back.
+        stays(&world).await;
+        assert_eq!(list(&world).await, before, "{kind}");
+        let held = held(&world);
+        assert!(held.values().eq(["revert.held"]), "{kind}: {held:?}");
+        // Its request arrives after all.
+        gate.land().await;
+        stays(&world).await;
+        assert_eq!(list(&world).await, before, "{kind}");
+    }
+}
