@@ -47,10 +47,11 @@ docs-conflicts: ## Write docs/conflicts.md from what reconciliation answers
 evidence: ## Write docs/status.md and print requirement -> proof -> result
 	@scripts/evidence
 
-soak: ## Kill the workers again and again; KILLS=n sets how often (500)
+soak: ## Kill the workers again and again, KILLS=n sets how often (500); compare schedules at every change of every clock
 	@scripts/setup test
 	cargo build --workspace --all-targets --locked
 	SYNCBRIDGE_SOAK_KILLS=$(or $(KILLS),500) cargo nextest run --workspace --locked --profile soak -E 'test(/(^|::)a_08_|^two_way_chaos::c_04_/)'
+	SYNCBRIDGE_SOAK_ZONES=all cargo nextest run --workspace --locked --profile soak -E 'test(/::d_03_every_change_of_every_zone/)'
 
 hunt: ## Simulate fresh histories until one breaks an invariant; SEEDS=n says how many (10000), ARGS=… passes options on
 	cargo build --release --locked -p syncbridge-simulation --bin hunt

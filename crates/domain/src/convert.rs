@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeZone, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 use chrono_tz::Tz;
 
 use crate::array_literal::{NotAList, elements};
@@ -16,6 +16,7 @@ use crate::identity::canonical_numeric;
 use crate::mapping::{FieldMapping, Mapping};
 use crate::pg_type::PgType;
 use crate::row::Cell;
+use crate::wall_clock::{self, Twice};
 
 /// Why a cell has no place in its list column. Never carries the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -302,14 +303,8 @@ fn day_value(pg_type: &PgType, raw: &str, time_zone: Tz) -> Result<Value, Unconv
 /// `None` for a day that a zone left out when it crossed the date line.
 #[must_use]
 pub fn begin_of_day(day: NaiveDate, time_zone: Tz) -> Option<DateTime<Utc>> {
-    let midnight = day.and_hms_opt(0, 0, 0)?;
-    (0..=24).find_map(|quarter| {
-        let local = midnight + chrono::TimeDelta::minutes(15 * quarter);
-        time_zone
-            .from_local_datetime(&local)
-            .earliest()
-            .map(|at| at.to_utc())
-    })
+    let begins = wall_clock::instant(time_zone, day.and_hms_opt(0, 0, 0)?, Twice::First)?;
+    (wall_clock::shown(time_zone, begins).date() == day).then_some(begins)
 }
 
 #[cfg(test)]

@@ -4,19 +4,17 @@
 //! ends, the end lies where the clock goes on; where a time is shown twice, the window begins with the first and
 //! ends with the second: in doubt it is longer.
 
-use chrono::{
-    DateTime, Datelike, MappedLocalTime, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc, Weekday,
-};
+use chrono::{DateTime, Datelike, NaiveTime, TimeDelta, Utc, Weekday};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+
+use crate::wall_clock::{self, Twice};
 
 /// Windows that follow each other for so long never end: the same year comes again. A week is not enough, since two zones
 /// put their clocks forward on different days, and what leaves a break in summer may leave none in March.
 const WITHOUT_END: TimeDelta = TimeDelta::days(400);
 /// A moment under the present rules of all zones, from which [`never_thaws`] looks ahead: 2026-01-01.
 const RULES_OF_TODAY: i64 = 1_767_225_600;
-/// No clock was ever put forward by more (a zone that changed sides of the date line lost one day).
-const LONGEST_GAP_MINUTES: i64 = 26 * 60;
 
 /// A part of the week.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,23 +39,11 @@ impl FreezeWindow {
             .filter(|day| self.days.contains(&day.weekday()))
             .filter_map(|day| {
                 let last = if self.to > self.from { day } else { day.succ_opt()? };
-                let start = self.instant(day.and_time(self.from), MappedLocalTime::earliest)?;
-                let end = self.instant(last.and_time(self.to), MappedLocalTime::latest)?;
-                (start <= now && now < end).then_some(end)
+                let start = wall_clock::instant(self.time_zone, day.and_time(self.from), Twice::First)?;
+                let end = wall_clock::instant(self.time_zone, last.and_time(self.to), Twice::Second)?;
+                (start <= now && now < end).then(|| end.with_timezone(&self.time_zone))
             });
         ends.max()
-    }
-
-    /// The instant at which the wall clock shows a time, or the first that it shows after it.
-    fn instant(
-        &self,
-        shown: NaiveDateTime,
-        choose: fn(MappedLocalTime<DateTime<Tz>>) -> Option<DateTime<Tz>>,
-    ) -> Option<DateTime<Tz>> {
-        (0..=LONGEST_GAP_MINUTES).find_map(|minutes| {
-            let shown = shown.checked_add_signed(TimeDelta::minutes(minutes))?;
-            choose(self.time_zone.from_local_datetime(&shown))
-        })
     }
 }
 
@@ -91,7 +77,7 @@ pub fn never_thaws(windows: &[FreezeWindow]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Timelike;
+    use chrono::{MappedLocalTime, TimeZone as _, Timelike};
     use chrono_tz::Europe::Berlin;
     use proptest::prelude::*;
 
