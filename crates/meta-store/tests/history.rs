@@ -11,7 +11,9 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::receipt::Fields;
 use syncbridge_domain::reconcile::{FieldDecision, RowDecision};
 use syncbridge_domain::version::Version;
-use syncbridge_meta_store::ledger::{HistoryEntry, HistoryPage, history, state_at, writes_of_run};
+use syncbridge_meta_store::ledger::{
+    HistoryEntry, HistoryPage, history, history_is_whole, run_wrote, state_at,
+};
 use syncbridge_meta_store::{DefinitionStore, Verdict};
 
 use crate::fixture::{Memory, World, create, insert, patch, row, run, settlement, subject, witness};
@@ -244,7 +246,7 @@ async fn what_a_run_wrote_is_read_row_by_row_in_pages_with_what_was_sent_and_see
     }
     ids.sort_unstable();
     let mut connection = world.store.acquire().await.unwrap();
-    assert_eq!(writes_of_run(&mut connection, id, run).await.unwrap(), 6);
+    assert!(run_wrote(&mut connection, id, run).await.unwrap());
     let mut after = None;
     let mut seen = Vec::new();
     loop {
@@ -272,8 +274,85 @@ async fn what_a_run_wrote_is_read_row_by_row_in_pages_with_what_was_sent_and_see
     }
     // Another definition has no part in it, and a run of its own none in this one.
     let other = world.memory("other").await;
+    assert!(!run_wrote(&mut connection, other.id, run).await.unwrap());
+    assert!(!run_wrote(&mut connection, id, other.run).await.unwrap());
     assert_eq!(other.store.written_by(run, None, 10).await.unwrap(), []);
     assert_eq!(memory.store.written_by(other.run, None, 10).await.unwrap(), []);
+}
+
+/// Rows of large cells are read a few at a time, and one that is larger than all a page may hold by itself.
+#[tokio::test]
+async fn a_page_of_what_a_run_wrote_is_bounded_by_the_size_of_its_values() {
+    let world = World::new().await;
+    let Memory {
+        store,
+        id,
+        fence,
+        run,
+    } = world.memory("d").await;
+    let memory = Memory {
+        store: store.keeping_values(true),
+        id,
+        fence,
+        run,
+    };
+    for (item, megabytes) in [(1, 3), (2, 3), (3, 3), (4, 20)] {
+        let who = subject(&format!("row {item}"));
+        let mut effect = create(&who);
+        effect
+            .sent
+            .insert("Note".into(), json!("x".repeat(megabytes << 20)));
+        memory.admit(&effect).await;
+        let verdict = Verdict::Applied(Box::new(row(&who, item)));
+        memory.settle(&effect, verdict).await.unwrap();
+    }
+    let (mut after, mut rows) = (None, 0);
+    loop {
+        let page = memory.store.written_by(run, after, 100).await.unwrap();
+        let Some(end) = page.last() else { break };
+        after = Some(end.identity);
+        let sizes = page
+            .iter()
+            .flat_map(|one| &one.writes)
+            .map(|write| write.sent["Note"].as_str().unwrap().len() >> 20);
+        let size: usize = sizes.sum();
+        assert!(size <= 8 || page.len() == 1, "{size} megabytes in {page:?}");
+        rows += page.len();
+    }
+    assert_eq!(rows, 4);
+}
+
+/// Nothing of a run was let go where an entry from before it is there, for the oldest go first; else the writes are counted.
+#[tokio::test]
+async fn a_history_is_whole_where_it_reaches_back_or_holds_what_was_counted() {
+    let world = World::new().await;
+    let memory = world.memory("d").await;
+    let run = memory.run;
+    for (item, name) in (1..).zip(["a", "b", "c"]) {
+        patched_item(&memory, &subject(name), item).await;
+    }
+    let mut connection = world.store.acquire().await.unwrap();
+    let now = chrono::Utc::now();
+    let (before, since) = (now - chrono::Duration::hours(1), now + chrono::Duration::hours(1));
+    let is_whole = async |connection: &mut _, began, counted| {
+        history_is_whole(connection, memory.id, run, began, counted)
+            .await
+            .unwrap()
+    };
+    assert!(is_whole(&mut connection, before, 6).await);
+    assert!(
+        is_whole(&mut connection, before, 5).await,
+        "a killed run counted less than it wrote"
+    );
+    assert!(!is_whole(&mut connection, before, 7).await);
+    assert!(
+        is_whole(&mut connection, since, 7).await,
+        "nothing behind an older entry went"
+    );
+    let all = std::time::Duration::ZERO;
+    let gone = memory.store.forget_history(memory.fence, all, 100).await;
+    assert_eq!(gone.unwrap(), 6);
+    assert!(!is_whole(&mut connection, since, 7).await);
 }
 
 #[tokio::test]

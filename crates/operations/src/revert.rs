@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
-use chrono::Utc;
 use serde::Serialize;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::ids::{PlanId, RunId};
 use syncbridge_domain::run::{Counters, Progress, RunKind, RunOptions};
-use syncbridge_meta_store::ledger::writes_of_run;
+use syncbridge_meta_store::ledger::{history_is_whole, run_wrote};
 use syncbridge_meta_store::{Error as StoreError, definitions, runs};
 
 use crate::Operations;
@@ -56,7 +54,6 @@ impl Operations {
     /// worked out. How working it out went is in the report.
     pub async fn revert(&self, actor: &Actor, order: RevertOrder<'_>) -> Result<Reverted> {
         let mut connection = self.store.acquire().await?;
-        let spec = self.definition_spec(&mut connection, order.name).await?;
         let definition = definitions::find(&mut connection, self.workspace, order.name)
             .await?
             .id;
@@ -67,25 +64,28 @@ impl Operations {
         if run.workspace != self.workspace || run.definition != definition {
             return Err(of_another(order.name, order.run).into());
         }
-        let written = writes_of_run(&mut connection, definition, order.run).await?;
-        drop(connection);
         let counted = writes(&run.counters);
-        if written + counted == 0 || !run.kind.writes() {
-            return Ok(Reverted::Nothing {
-                definition: order.name.to_owned(),
-                reverts: order.run,
-                plan: None,
-            });
+        let wrote = run_wrote(&mut connection, definition, order.run).await?;
+        let nothing = || Reverted::Nothing {
+            definition: order.name.to_owned(),
+            reverts: order.run,
+            plan: None,
+        };
+        if !wrote && counted == 0 || !run.kind.writes() {
+            return Ok(nothing());
         }
         let Some(ended) = run.ended else {
             return Err(unfinished(order.name, order.run).into());
         };
-        let kept = spec.history.retention.map(Duration::from_secs);
-        // Its first entries go first.
         let began = run.started.unwrap_or(ended);
-        let is_old = kept.is_some_and(|kept| (Utc::now() - began).to_std().is_ok_and(|age| age > kept));
-        if is_old || written == 0 {
+        let is_whole = history_is_whole(&mut connection, definition, order.run, began, counted).await?;
+        drop(connection);
+        if !is_whole {
             return Err(history_gone(order.name, order.run).into());
+        }
+        // It counted what it could not settle any more: the run that did settle it is the one that wrote it.
+        if !wrote {
+            return Ok(nothing());
         }
         let order = RunOrder {
             name: order.name,

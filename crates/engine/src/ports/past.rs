@@ -9,14 +9,16 @@ use super::PortResult;
 
 /// The history of one definition's writes, with values where they were kept.
 pub trait Past: Send + Sync {
-    /// What a run wrote, in the order of identities, behind `after`: about `limit` writes, and all of each identity.
+    /// What a run wrote, in the order of identities, behind `after`: about `limit` writes, or fewer where their values
+    /// are large, and all of each identity.
     fn written(
         &self,
         run: RunId,
         after: Option<Identity>,
         limit: u32,
     ) -> BoxFuture<'_, PortResult<Vec<Written>>>;
-    /// Writes of an identity before this entry of its history that kept values, newest first, at most `limit`.
+    /// Writes of an identity before this entry of its history that kept values, newest first, at most `limit`,
+    /// or fewer where their values are large.
     fn earlier(
         &self,
         identity: Identity,

@@ -65,7 +65,7 @@ pub use conflict_care::{
 pub use conflicts::OverriddenEdit;
 pub use cursor::{DeltaPosition, Position, position};
 pub use history::{HistoryEntry, HistoryPage, Stood, ValuesOf, history, state_at};
-pub use past::writes_of_run;
+pub use past::{history_is_whole, run_wrote};
 pub use plan_progress::{PlanTally, plan_was_begun, tally};
 pub use quarantine::QuarantineEntry;
 pub use quarantine_care::{

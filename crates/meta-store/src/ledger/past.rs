@@ -1,5 +1,6 @@
 //! What the history holds of a run, with values where they were kept: by it a run is put back.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
@@ -17,10 +18,15 @@ use crate::number::{from_bigint, to_bigint};
 const WRITE: &str = "history_id, identity, kind, cause, item_id, item_guid, before_counter, before_agreed,
         before_layout, before_state, agreed, layout, state, sealed_sent, sealed_before, sealed_for";
 /// Writes that changed what was agreed on: what was refused, or left the ledger as it was, is nothing to put back.
+/// Bytes of sealed values that are held at once: whole rows are large where their cells are.
+const PAGE_BYTES: i64 = 8 * 1024 * 1024;
+/// What the values of an entry take.
+const BYTES: &str = "coalesce(octet_length(sealed_sent), 0) + coalesce(octet_length(sealed_before), 0)";
 const IS_WRITE: &str = "effect_id IS NOT NULL AND outcome = 'applied' AND agreed IS NOT NULL";
 
 impl DefinitionStore {
-    /// What a run wrote, in the order of identities, behind `after`: about `limit` writes, and all of each identity.
+    /// What a run wrote, in the order of identities, behind `after`: about `limit` writes, or fewer where their values
+    /// are large, and all of each identity.
     ///
     /// # Errors
     /// [`Error::Open`] for values that do not open.
@@ -31,15 +37,19 @@ impl DefinitionStore {
             // Where the page ends is asked first: with both ends known the planner sees how little lies between them.
             let until: Option<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(format!(
                 "SELECT identity FROM (
-                     SELECT identity FROM ledger_history
+                     SELECT identity, row_number() OVER so_far AS number, sum({BYTES}) OVER so_far AS bytes
+                     FROM ledger_history
                      WHERE run_id = $1 AND definition_id = $2 AND ($3::bytea IS NULL OR identity > $3) AND {IS_WRITE}
-                     ORDER BY identity LIMIT $4) AS batch
+                     WINDOW so_far AS (ORDER BY identity, history_id ROWS UNBOUNDED PRECEDING)
+                     ORDER BY identity, history_id LIMIT $4) AS batch
+                 WHERE number = 1 OR bytes <= $5
                  ORDER BY identity DESC LIMIT 1"
             )))
             .bind(run.uuid())
             .bind(self.definition.uuid())
             .bind(after)
             .bind(i64::from(limit))
+            .bind(PAGE_BYTES)
             .fetch_optional(&mut *connection)
             .await?;
             let Some(until) = until else {
@@ -73,22 +83,28 @@ impl DefinitionStore {
         .await
     }
 
-    /// Writes of an identity before this entry that kept values, newest first, at most `limit`.
+    /// Writes of an identity before this entry that kept values, newest first, at most `limit`, or fewer where their
+    /// values are large.
     ///
     /// # Errors
     /// [`Error::Open`] for values that do not open.
     pub async fn earlier_writes(&self, whose: Identity, before: u64, limit: u32) -> Result<Vec<PastWrite>> {
         self.timed(async {
             let rows = sqlx::query(AssertSqlSafe(format!(
-                "SELECT {WRITE} FROM ledger_history
-                 WHERE definition_id = $1 AND identity = $2 AND history_id < $3 AND {IS_WRITE}
-                   AND sealed_sent IS NOT NULL
-                 ORDER BY history_id DESC LIMIT $4"
+                "SELECT {WRITE} FROM (
+                     SELECT *, sum({BYTES}) OVER (ORDER BY history_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
+                     FROM ledger_history
+                     WHERE definition_id = $1 AND identity = $2 AND history_id < $3 AND {IS_WRITE}
+                       AND sealed_sent IS NOT NULL
+                     ORDER BY history_id DESC LIMIT $4) AS earlier
+                 WHERE bytes <= $5
+                 ORDER BY history_id DESC"
             )))
             .bind(self.definition.uuid())
             .bind(whose.as_bytes().as_slice())
             .bind(to_bigint("history number", before)?)
             .bind(i64::from(limit))
+            .bind(PAGE_BYTES)
             .fetch_all(&mut *self.store.acquire().await?)
             .await?;
             rows.iter().map(|row| Ok(self.read_write(row)?.1)).collect()
@@ -139,21 +155,41 @@ pub(super) fn stood(row: &PgRow, first: usize) -> Result<Option<Stood>> {
     }))
 }
 
-/// How many writes of a run the history holds.
+/// Whether the history holds any write of a run.
 ///
 /// # Errors
 /// As any statement.
-pub async fn writes_of_run(
-    connection: &mut PgConnection,
-    definition: DefinitionId,
-    run: RunId,
-) -> Result<u64> {
-    let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM ledger_history WHERE run_id = $1 AND definition_id = $2 AND {IS_WRITE}"
+pub async fn run_wrote(connection: &mut PgConnection, definition: DefinitionId, run: RunId) -> Result<bool> {
+    Ok(sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT EXISTS (SELECT FROM ledger_history WHERE run_id = $1 AND definition_id = $2 AND {IS_WRITE})"
     )))
     .bind(run.uuid())
     .bind(definition.uuid())
     .fetch_one(connection)
-    .await?;
-    from_bigint("writes", count)
+    .await?)
+}
+
+/// Whether nothing of a run that began then can have been let go of the history: it goes entry by entry, the oldest first, and one from
+/// before the run is still there; or else it holds as many writes as the run counted.
+///
+/// # Errors
+/// As any statement.
+pub async fn history_is_whole(
+    connection: &mut PgConnection,
+    definition: DefinitionId,
+    run: RunId,
+    began: DateTime<Utc>,
+    counted: u64,
+) -> Result<bool> {
+    Ok(sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM ledger_history WHERE definition_id = $1 AND at < $4)
+             OR $3 <= (SELECT count(*) FROM ledger_history
+                       WHERE run_id = $2 AND definition_id = $1 AND effect_id IS NOT NULL AND outcome = 'applied')",
+    )
+    .bind(definition.uuid())
+    .bind(run.uuid())
+    .bind(to_bigint("writes", counted)?)
+    .bind(began)
+    .fetch_one(connection)
+    .await?)
 }
