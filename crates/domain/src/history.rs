@@ -202,6 +202,22 @@ pub enum Beside {
     Revert,
     /// What an earlier run did was put back, and the other side still shows it: the row is held as it stands.
     RevertHeld,
+    /// What an earlier run did was put back, and one side stands without the other: the row is held as it stands.
+    RevertAlone,
+}
+
+impl Beside {
+    /// Whether what an earlier run did was put back.
+    #[must_use]
+    pub fn reverts(self) -> bool {
+        matches!(self, Beside::Revert) || self.holds()
+    }
+
+    /// Whether the row is held once it is done.
+    #[must_use]
+    pub fn holds(self) -> bool {
+        matches!(self, Beside::RevertHeld | Beside::RevertAlone)
+    }
 }
 
 /// Why something changed.

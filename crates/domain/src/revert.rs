@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::agreed::{CellHash, source_hash, target_hash};
 use crate::convert::to_target;
 use crate::convert_back::to_source;
+use crate::dirty::NewQuarantine;
 use crate::effect::{EffectKind, ItemLink};
 use crate::failure::{Failure, Scope};
 use crate::history::{Beside, Cause, Stood};
@@ -21,11 +22,14 @@ use crate::policy::Direction;
 use crate::receipt::Fields;
 use crate::reconcile::FieldDecision;
 use crate::row::Cell;
+use crate::version::Version;
 
 /// Code of rows whose other side still shows what was put back on this one.
 pub const HELD: &str = "revert.held";
 /// Code of rows of which nobody kept what they held before.
 pub const NO_VALUES: &str = "revert.no_values";
+/// Code of rows in which a column was written that is not mapped any more.
+pub const UNMAPPED: &str = "revert.unmapped";
 
 /// One write that the history holds, with its values where they were kept.
 #[derive(Clone, PartialEq)]
@@ -42,6 +46,8 @@ pub struct PastWrite {
     pub was: Option<Stood>,
     /// What it held afterwards.
     pub left: Option<Stood>,
+    /// At which version of the item.
+    pub version: Option<Version>,
     /// What was sent, named by the side that was written.
     pub sent: Fields,
     /// What was there before, as far as it was seen; named by the side that was written.
@@ -81,6 +87,26 @@ impl PastWrite {
                 _ => false,
             })
     }
+
+    /// Columns whose fields it changed and that are not mapped any more: nobody can say what they show.
+    pub fn changed_unmapped<'w>(&'w self, mapping: &'w Mapping) -> impl Iterator<Item = &'w str> {
+        use FieldDecision as F;
+        let of_fields = matches!(self.kind, EffectKind::PatchItem | EffectKind::UpdateRow);
+        let decided = self
+            .cause
+            .iter()
+            .filter(move |_| of_fields)
+            .flat_map(|cause| &cause.fields);
+        decided
+            .filter(|decided| {
+                matches!(
+                    decided.rule,
+                    F::ToTarget | F::ConflictToTarget | F::ToSource | F::ConflictToSource
+                )
+            })
+            .map(|decided| decided.column.as_str())
+            .filter(|column| mapping.fields.iter().all(|field| field.column != *column))
+    }
 }
 
 /// What one run wrote of one row, oldest first.
@@ -106,6 +132,8 @@ pub enum Stand {
 pub struct SideOf {
     /// What the run found; `None`: it did not write this side.
     pub found: Option<Stand>,
+    /// Which fields the run wrote; the others were as it left them. Without meaning where it made or removed the whole.
+    pub wrote: Vec<bool>,
     /// What the run left.
     pub left: Stand,
     /// What it shows now.
@@ -159,11 +187,14 @@ enum Standing {
 #[must_use]
 pub fn undo(source: &SideOf, list: &SideOf, counts: &[bool]) -> Undo {
     let (of_source, of_list) = (source.standing(counts), list.standing(counts));
+    let is_done = |side: &SideOf, standing: &Standing| {
+        !side.was_changed(counts) || matches!(standing, Standing::AsFound)
+    };
+    // What was put back on every side that the run changed is put back, whatever became of the rest.
+    if is_done(source, &of_source) && is_done(list, &of_list) {
+        return Undo::Nothing;
+    }
     match (of_source, of_list) {
-        // What was put back on every side that the run wrote is put back, whatever became of the rest.
-        (Standing::AsFound, Standing::AsFound) => Undo::Nothing,
-        (Standing::AsFound, _) if list.found.is_none() => Undo::Nothing,
-        (_, Standing::AsFound) if source.found.is_none() => Undo::Nothing,
         (Standing::Elsewhere(source), Standing::Elsewhere(list)) => Undo::Touched { source, list },
         (Standing::Elsewhere(source), _) => Undo::Touched {
             source,
@@ -190,42 +221,60 @@ impl Standing {
 }
 
 impl SideOf {
+    /// Whether the run changed anything of this side that counts. What it made and took away again is no change, and
+    /// neither is the sync key that it gave to an item.
+    fn was_changed(&self, counts: &[bool]) -> bool {
+        match (&self.found, &self.left) {
+            (None, _) | (Some(Stand::Gone), Stand::Gone) => false,
+            (Some(Stand::There(found)), Stand::There(left)) => {
+                self.brought(found, left).iter().any(|at| matters(counts, *at))
+            }
+            _ => true,
+        }
+    }
+
+    /// Fields that the run wrote, but for those that are known to have held the same before. What is not known is no
+    /// proof of that.
+    fn brought(&self, found: &[CellHash], left: &[CellHash]) -> Vec<usize> {
+        let wrote = |at: &usize| self.wrote.get(*at).copied().unwrap_or(true);
+        let same = |at: usize| found[at].is_some() && found[at] == left[at];
+        (0..left.len().min(found.len()))
+            .filter(wrote)
+            .filter(|at| !same(*at))
+            .collect()
+    }
+
     fn standing(&self, counts: &[bool]) -> Standing {
         use Stand::{Gone, There};
         let differing = |known: &[CellHash], now: &[CellHash]| self.differing(known, now, counts);
-        let Some(found) = &self.found else {
-            return match (&self.left, &self.now) {
-                (Gone, Gone) => Standing::AsLeft(SideUndo::Nothing),
-                (There(left), There(now)) => match differing(left, now) {
-                    moved if moved.is_empty() => Standing::AsLeft(SideUndo::Nothing),
-                    moved => Standing::Elsewhere(moved),
-                },
-                _ => Standing::Elsewhere(Vec::new()),
-            };
-        };
+        let found = self.found.as_ref().filter(|_| self.was_changed(counts));
         match (found, &self.left, &self.now) {
-            (Gone, Gone, _) | (Gone, There(_), Gone) => Standing::AsFound,
-            (Gone, There(left), There(now)) => match differing(left, now) {
+            // A side that the run did not change has only to be where it was.
+            (None, Gone, Gone) => Standing::AsLeft(SideUndo::Nothing),
+            (None, There(left), There(now)) => match differing(left, now) {
+                moved if moved.is_empty() => Standing::AsLeft(SideUndo::Nothing),
+                moved => Standing::Elsewhere(moved),
+            },
+            (None, ..) => Standing::Elsewhere(Vec::new()),
+            (Some(Gone), _, Gone) => Standing::AsFound,
+            (Some(Gone), Gone, There(_)) => Standing::Elsewhere(Vec::new()),
+            (Some(Gone), There(left), There(now)) => match differing(left, now) {
                 moved if moved.is_empty() => Standing::AsLeft(SideUndo::Remove),
                 moved => Standing::Elsewhere(moved),
             },
-            (There(_), Gone, Gone) => Standing::AsLeft(SideUndo::Make),
-            (There(found), Gone, There(now)) => match differing(found, now) {
+            (Some(There(_)), Gone, Gone) => Standing::AsLeft(SideUndo::Make),
+            (Some(There(found)), Gone, There(now)) => match differing(found, now) {
                 moved if moved.is_empty() => Standing::AsFound,
                 moved => Standing::Elsewhere(moved),
             },
-            (There(found), There(left), now) => {
-                let brought = |at: &usize| found.get(*at) != left.get(*at);
-                let changed: Vec<usize> = (0..left.len()).filter(brought).collect();
-                let matters = |at: &usize| counts.get(*at).copied().unwrap_or(true);
-                if !changed.iter().any(matters) {
-                    return Standing::AsFound;
-                }
+            (Some(There(found)), There(left), now) => {
+                let changed = self.brought(found, left);
+                let count = || changed.iter().copied().filter(|at| matters(counts, *at));
                 let There(now) = now else {
-                    return Standing::Elsewhere(changed.into_iter().filter(matters).collect());
+                    return Standing::Elsewhere(count().collect());
                 };
-                let is_back = |at: &usize| found[*at].is_some() && now.get(*at) == found.get(*at);
-                if changed.iter().filter(|at| matters(at)).all(is_back) {
+                let is_back = |at: usize| found[at].is_some() && now.get(at) == found.get(at);
+                if count().all(is_back) {
                     return Standing::AsFound;
                 }
                 match differing(left, now) {
@@ -242,41 +291,57 @@ impl SideOf {
             (Some(known), Some(now)) => known == now,
             _ => self.untouched,
         };
-        let matters = |at: &usize| counts.get(*at).copied().unwrap_or(true);
         let fields = known.len().max(now.len());
-        (0..fields).filter(matters).filter(|at| !shows(*at)).collect()
+        (0..fields)
+            .filter(|at| matters(counts, *at) && !shows(*at))
+            .collect()
     }
+}
+
+fn matters(counts: &[bool], at: usize) -> bool {
+    counts.get(at).copied().unwrap_or(true)
 }
 
 /// Which sides of a row are there once a write is applied: the source's, the list's.
 #[must_use]
 pub fn present_after(write: &PastWrite) -> (bool, bool) {
     use EffectKind as K;
-    let held = write.beside() == Some(Beside::RevertHeld);
-    match (write.left.as_ref().and_then(|left| left.state), write.kind) {
-        (Some(LedgerState::Kept | LedgerState::Archived), _) => (false, true),
-        (Some(LedgerState::Tombstone), K::DeleteItem | K::InsertRow) if held => (true, false),
-        (Some(LedgerState::Tombstone), _) | (None, K::DeleteItem | K::DeleteRow) => (false, false),
-        (Some(LedgerState::Live) | None, _) => (true, true),
+    let state = write.left.as_ref().and_then(|left| left.state);
+    match (state, write.beside(), write.kind) {
+        // A row and an item that is marked all the same.
+        (Some(LedgerState::Archived), Some(Beside::RevertHeld), _) => (true, true),
+        (Some(LedgerState::Kept | LedgerState::Archived), ..) => (false, true),
+        (Some(LedgerState::Tombstone), Some(beside), _) if beside.holds() => (true, false),
+        (Some(LedgerState::Tombstone), ..) | (None, _, K::DeleteItem | K::DeleteRow) => (false, false),
+        (Some(LedgerState::Live) | None, ..) => (true, true),
     }
 }
 
 /// What the ledger says of a row once a write of this kind is applied. One that puts back what a run did may leave one
 /// side without the other: then nothing of it travels by itself.
 #[must_use]
-pub fn state_after(kind: EffectKind, beside: Option<Beside>, before: Option<LedgerState>) -> LedgerState {
+pub fn state_after(kind: EffectKind, beside: Option<Beside>) -> LedgerState {
     use EffectKind as K;
-    match (kind, beside == Some(Beside::RevertHeld)) {
-        // An item that stands without a row gets back what it held, or is not marked any more.
-        (K::PatchItem, true) if before.is_some_and(|state| state != LedgerState::Live) => LedgerState::Kept,
-        // The row is there and its item is not: with the row's next change it gets one.
-        (K::DeleteItem | K::InsertRow, true) | (K::DeleteItem | K::DeleteRow, false) => {
-            LedgerState::Tombstone
-        }
+    match (beside, kind) {
         // The item stands without a row.
-        (K::CreateItem | K::DeleteRow, true) => LedgerState::Kept,
-        (K::PatchItem | K::UpdateRow, _) | (K::CreateItem | K::InsertRow, false) => LedgerState::Live,
+        (Some(Beside::RevertAlone), K::CreateItem | K::PatchItem | K::DeleteRow) => LedgerState::Kept,
+        // The row is there and its item is not: with the row's next change it gets one.
+        (Some(Beside::RevertAlone), K::DeleteItem | K::InsertRow | K::UpdateRow)
+        | (_, K::DeleteItem | K::DeleteRow) => LedgerState::Tombstone,
+        (_, K::CreateItem | K::PatchItem | K::InsertRow | K::UpdateRow) => LedgerState::Live,
     }
+}
+
+/// What an applied write means for a row that is held after a revert.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Hold {
+    /// Nothing: one that is held stays so.
+    #[default]
+    AsItIs,
+    /// It is held from here on.
+    Begins(Box<NewQuarantine>),
+    /// Both sides are the same again.
+    Ends,
 }
 
 /// Why a row is in quarantine whose other side still shows what was put back on this one.
@@ -305,6 +370,19 @@ pub fn no_values(columns: &str) -> Failure {
         "nobody kept what the row held before the run: its history holds hashes only, and neither side shows the values",
         "write `history: {values: true}` into the definition and apply it, so that later runs can be reverted; correct \
          this row by hand",
+    )
+    .column(columns)
+}
+
+/// Why a row is not put back of which a part could not be.
+#[must_use]
+pub fn unmapped(columns: &str) -> Failure {
+    Failure::new(
+        Scope::Row,
+        UNMAPPED,
+        "the run wrote columns of the row that the definition does not map any more, and a row is put back whole or not \
+         at all",
+        "map them again as they were mapped then, apply the definition and revert the run; or correct this row by hand",
     )
     .column(columns)
 }

@@ -23,6 +23,7 @@ fn there(hashes: [u64; 2]) -> Stand {
 fn side(found: Option<Stand>, left: Stand, now: Stand) -> SideOf {
     SideOf {
         found,
+        wrote: vec![true; 2],
         left,
         now,
         untouched: false,
@@ -171,6 +172,98 @@ fn what_was_never_learnt_is_as_the_run_left_it_only_where_nobody_wrote_since() {
     );
 }
 
+#[test]
+fn a_field_that_the_run_wrote_and_of_which_nothing_is_known_is_no_proof_of_anything() {
+    let row = still(there([1, 2]));
+    let unknown = || Stand::There(vec![hash(5), None]);
+    let list = |untouched, now| SideOf {
+        untouched,
+        ..side(Some(unknown()), unknown(), now)
+    };
+    // Nobody wrote since: it is as the run left it, whatever that is.
+    assert_eq!(
+        undo(&row, &list(true, there([5, 7])), &COUNTS),
+        list_only(SideUndo::Restore(vec![1]))
+    );
+    for now in [there([5, 7]), unknown()] {
+        assert_eq!(
+            undo(&row, &list(false, now), &COUNTS),
+            Undo::Touched {
+                source: vec![],
+                list: vec![1]
+            }
+        );
+    }
+    // A field that the run did not write is none of its business.
+    let beside = SideOf {
+        wrote: vec![true, false],
+        untouched: true,
+        ..side(Some(Stand::There(vec![hash(4), None])), unknown(), there([5, 7]))
+    };
+    assert_eq!(
+        undo(&row, &beside, &COUNTS),
+        list_only(SideUndo::Restore(vec![0]))
+    );
+}
+
+#[test]
+fn a_side_that_got_nothing_but_its_key_stands_against_the_other_like_one_that_was_not_written() {
+    let made = side(Some(Stand::Gone), there([1, 2]), there([1, 2]));
+    let stamped = |now| SideOf {
+        wrote: vec![false; 2],
+        ..side(Some(there([5, 6])), there([5, 6]), now)
+    };
+    assert_eq!(
+        undo(&made, &stamped(there([5, 6])), &COUNTS),
+        write(SideUndo::Remove, SideUndo::Nothing)
+    );
+    assert_eq!(
+        undo(&made, &stamped(there([5, 9])), &COUNTS),
+        Undo::Touched {
+            source: vec![],
+            list: vec![1]
+        }
+    );
+    assert_eq!(
+        undo(&made, &stamped(Stand::Gone), &COUNTS),
+        Undo::Touched {
+            source: vec![],
+            list: vec![]
+        }
+    );
+}
+
+#[test]
+fn columns_that_are_not_mapped_any_more_are_told_where_fields_were_changed() {
+    use crate::history::{Decider, FieldCause};
+    let decided = |column: &str, rule| FieldCause {
+        column: column.into(),
+        rule,
+        by: Decider::Change,
+    };
+    let with = |kind| PastWrite {
+        cause: Some(Cause {
+            fields: vec![
+                decided("note", FieldDecision::ToTarget),
+                decided("gone", FieldDecision::ToTarget),
+                decided("quiet", FieldDecision::RideToTarget),
+                decided("agreed", FieldDecision::Adopt),
+            ],
+            ..Cause::of(crate::reconcile::RowDecision::Fields)
+        }),
+        ..past(kind, None, None)
+    };
+    let told = |kind| {
+        let write = with(kind);
+        let mapping = mapping();
+        let columns: Vec<String> = write.changed_unmapped(&mapping).map(str::to_owned).collect();
+        columns
+    };
+    assert_eq!(told(EffectKind::PatchItem), ["gone"]);
+    assert_eq!(told(EffectKind::UpdateRow), ["gone"]);
+    assert!(told(EffectKind::CreateItem).is_empty());
+}
+
 fn past(kind: EffectKind, beside: Option<Beside>, state: Option<LedgerState>) -> PastWrite {
     let stood = state.map(|state| Stood {
         agreed: Vec::new(),
@@ -187,6 +280,7 @@ fn past(kind: EffectKind, beside: Option<Beside>, state: Option<LedgerState>) ->
         item: None,
         was: None,
         left: stood,
+        version: None,
         sent: Fields::new(),
         before: Fields::new(),
     }
@@ -196,7 +290,7 @@ fn past(kind: EffectKind, beside: Option<Beside>, state: Option<LedgerState>) ->
 #[test]
 fn every_write_leaves_a_state_that_tells_which_sides_are_there() {
     use EffectKind as K;
-    let held = Some(Beside::RevertHeld);
+    let (held, alone) = (Some(Beside::RevertHeld), Some(Beside::RevertAlone));
     let kinds = [
         (K::CreateItem, None, (true, true)),
         (K::PatchItem, None, (true, true)),
@@ -205,25 +299,33 @@ fn every_write_leaves_a_state_that_tells_which_sides_are_there() {
         (K::DeleteItem, None, (false, false)),
         (K::DeleteRow, None, (false, false)),
         (K::DeleteRow, Some(Beside::Revert), (false, false)),
-        (K::CreateItem, held, (false, true)),
-        (K::DeleteItem, held, (true, false)),
-        (K::InsertRow, held, (true, false)),
-        (K::DeleteRow, held, (false, true)),
+        // What is made anew beside a side that shows something else stands beside it.
+        (K::CreateItem, held, (true, true)),
+        (K::InsertRow, held, (true, true)),
         (K::PatchItem, held, (true, true)),
         (K::UpdateRow, held, (true, true)),
+        (K::CreateItem, alone, (false, true)),
+        (K::PatchItem, alone, (false, true)),
+        (K::DeleteRow, alone, (false, true)),
+        (K::DeleteItem, alone, (true, false)),
+        (K::InsertRow, alone, (true, false)),
+        (K::UpdateRow, alone, (true, false)),
     ];
     for (kind, beside, sides) in kinds {
-        let state = state_after(kind, beside, Some(LedgerState::Live));
+        let state = state_after(kind, beside);
         assert_eq!(present_after(&past(kind, beside, Some(state))), sides, "{kind:?}");
     }
-    // An item that stands alone goes on standing alone, and is not marked any more.
+    // An item without a row, marked or not; and one that is marked although its row is there.
     for state in [LedgerState::Kept, LedgerState::Archived] {
-        assert_eq!(state_after(K::PatchItem, held, Some(state)), LedgerState::Kept);
         assert_eq!(
             present_after(&past(K::PatchItem, None, Some(state))),
             (false, true)
         );
     }
+    assert_eq!(
+        present_after(&past(K::PatchItem, held, Some(LedgerState::Archived))),
+        (true, true)
+    );
     assert_eq!(present_after(&past(K::DeleteItem, None, None)), (false, false));
     assert_eq!(present_after(&past(K::PatchItem, None, None)), (true, true));
 }

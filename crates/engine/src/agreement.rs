@@ -6,14 +6,14 @@ use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
-use syncbridge_domain::revert::state_after;
+use syncbridge_domain::revert::{Hold, state_after};
 use syncbridge_domain::version::Version;
 
 use crate::compose::archives;
 use crate::evidence;
 use crate::ports::{OverriddenEdit, Settlement, Verdict};
 use crate::session::{Session, World};
-use crate::work::Attempt;
+use crate::work::{Attempt, Held};
 
 /// How it is known that a write happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,12 @@ impl<W: World> Session<'_, W> {
         };
         let beside = attempt.effect.cause.beside;
         Some(Settlement {
-            holds: self.held_once_applied(&attempt.work.subject, beside, &attempt.effect.after.agreed),
+            hold: match attempt.work.held {
+                Held::Ends => Hold::Ends,
+                Held::No | Held::Yes => {
+                    self.hold_once_applied(&attempt.work.subject, beside, &attempt.effect.after.agreed)
+                }
+            },
             ..settlement(attempt, Verdict::Applied(Box::new(row)), request_id)
         })
     }
@@ -198,11 +203,7 @@ impl<W: World> Session<'_, W> {
             layout: attempt.effect.after.layout,
             hash_key_id: self.ports.hash_key.id(),
             mark: attempt.effect.after.mark,
-            state: state_after(
-                attempt.effect.kind,
-                attempt.effect.cause.beside,
-                attempt.work.base.as_ref().map(|row| row.state),
-            ),
+            state: state_after(attempt.effect.kind, attempt.effect.cause.beside),
             row_version: attempt.work.base.as_ref().map_or(0, |row| row.row_version),
             last_run: self.spec.run,
         })
@@ -252,7 +253,7 @@ pub(crate) fn settlement(attempt: &Attempt, verdict: Verdict, request_id: Option
         clears_dirty,
         request_id,
         turns,
-        holds: None,
+        hold: Hold::AsItIs,
     }
 }
 

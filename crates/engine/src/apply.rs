@@ -47,6 +47,7 @@ impl<W: World> Session<'_, W> {
     /// Applies rows whose source side was just read and whose ledger rows are filled in.
     pub(crate) async fn apply(&mut self, works: Vec<Work>) -> PortResult<()> {
         let mut queue = works;
+        self.learn_held(&mut queue).await?;
         let mut left = Vec::new();
         let mut stop = None;
         while !queue.is_empty() && stop.is_none() {
@@ -146,10 +147,10 @@ impl<W: World> Session<'_, W> {
             .iter()
             .filter_map(|work| work.dirty.map(|sequence| (work.identity(), sequence)))
             .collect();
-        if clear.is_empty() {
-            return Ok(());
+        if !clear.is_empty() {
+            self.ports.ledger.clear_dirty(self.fence(), &clear).await?;
         }
-        self.ports.ledger.clear_dirty(self.fence(), &clear).await
+        self.let_go(done.iter()).await
     }
 
     async fn finish_records(&mut self, records: Vec<Record>) -> PortResult<Vec<Work>> {
@@ -177,6 +178,9 @@ impl<W: World> Session<'_, W> {
         let ledger = self.ports.ledger;
         let taken = ledger.adopt(self.fence(), &rows, &sequences, &causes).await?;
         self.close_decided(&settled).await?;
+        let recorded = records.iter().zip(&taken);
+        let recorded = recorded.filter(|((_, _, kind, _), taken)| **taken && *kind != Recorded::Adopted);
+        self.let_go(recorded.map(|((work, ..), _)| work)).await?;
         let mut again = Vec::new();
         let mut stale = Vec::new();
         for ((mut work, row, kind, _), taken) in records.into_iter().zip(taken) {

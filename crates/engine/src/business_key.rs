@@ -30,7 +30,7 @@ use uuid::Uuid;
 
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step, Target};
 use crate::session::{Session, World, moved_on};
-use crate::work::{Attempt, Heard, Intent, Work};
+use crate::work::{Attempt, Heard, Held, Intent, Work};
 
 /// Code of a row whose item cannot be told from another one.
 pub(crate) const AMBIGUOUS: &str = "item.ambiguous";
@@ -352,6 +352,7 @@ impl<W: World> Session<'_, W> {
             dirty: None,
             why: WhyTag::FirstWrite,
             heard: Heard::default(),
+            held: Held::No,
             rounds: 0,
             search: None,
             resolutions: Vec::new(),

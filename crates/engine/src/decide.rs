@@ -76,6 +76,7 @@ impl<W: World> Session<'_, W> {
             let entry = self.quarantine(&work.subject, cells, failure);
             return Ok((work, Intent::Quarantine(Box::new(entry))));
         }
+        work.held = self.held_after(&work, &decision);
         let mut intent = self.intent(&work, &agreed, &decision)?;
         explain(&mut intent, || self.cause(&row, &inputs, &judged, &decision));
         if self.rehearses() && !matches!(intent, Intent::Write(_) | Intent::WriteRow(_) | Intent::Look) {
@@ -330,7 +331,7 @@ impl<W: World> Session<'_, W> {
                 self.tell_frozen();
                 Ok(Intent::Park)
             }
-            RowDecision::ParkMany => Ok(self.refuse(work, many(work))),
+            RowDecision::ParkMany => Ok(self.refuse(work, several(work))),
             RowDecision::ForeignDeleteReported
                 if self.repairs() && work.target == Presence::None && work.source.one().is_some() =>
             {
@@ -633,7 +634,8 @@ fn relinks(work: &Work) -> bool {
     }
 }
 
-fn many(work: &Work) -> Failure {
+/// Why a row is not judged of which one side shows several.
+pub(crate) fn several(work: &Work) -> Failure {
     let items: Vec<&ItemId> = match &work.target {
         Presence::Many(items) => items.iter().map(|item| &item.id).collect(),
         _ => Vec::new(),

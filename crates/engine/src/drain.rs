@@ -13,7 +13,7 @@ use syncbridge_domain::row::Presence;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Progress, Source, Step};
 use crate::session::{Session, World};
-use crate::work::{Heard, Work};
+use crate::work::{Heard, Held, Work};
 
 /// Which dirty rows a pass takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,7 @@ impl<W: World> Session<'_, W> {
                     hint: row.mark.target,
                     age: row.hinted,
                 },
+                held: Held::No,
                 rounds: 0,
                 search: None,
                 resolutions: Vec::new(),

@@ -12,7 +12,7 @@ use syncbridge_domain::row::{Presence, SourceRow};
 
 use crate::ports::{Ledger, PortResult, Progress, Source, SourcePage, Step};
 use crate::session::{Session, World, moved_on};
-use crate::work::{Heard, Work};
+use crate::work::{Heard, Held, Work};
 
 impl<W: World> Session<'_, W> {
     /// Copies from `after` to the end and makes the cursor steady.
@@ -77,6 +77,7 @@ impl<W: World> Session<'_, W> {
                 target: Presence::Unseen,
                 dirty: None,
                 heard: Heard::default(),
+                held: Held::No,
                 rounds: 0,
                 search: None,
                 resolutions: Vec::new(),

@@ -7,6 +7,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead, Lookup, RowName};
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::row::Presence;
 
 use crate::agreement::{Witness, release, settlement};
@@ -198,7 +199,7 @@ impl<W: World> Session<'_, W> {
             clears_dirty: None,
             request_id: None,
             turns: Vec::new(),
-            holds: None,
+            hold: Hold::AsItIs,
         };
         Some([refused, settled])
     }

@@ -34,6 +34,7 @@ mod first_copy;
 mod fought_over;
 mod full_scan;
 mod guard;
+mod held;
 mod inspect;
 mod list_changes;
 mod note;

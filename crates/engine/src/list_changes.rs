@@ -24,7 +24,7 @@ use crate::ports::list_feed::ListFeed;
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Scratch, Source, Spill, Step};
 use crate::session::{Session, World};
-use crate::work::{Heard, Work};
+use crate::work::{Heard, Held, Work};
 
 /// So many failures of one pass in a row, and its place is given up for a whole pass.
 const PATIENCE: u32 = 5;
@@ -269,6 +269,7 @@ impl<W: World> Session<'_, W> {
             resolutions: Vec::new(),
             turns: Vec::new(),
             newcomer: None,
+            held: Held::No,
             rounds: 0,
         }
     }

@@ -5,19 +5,20 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use serde_json::Value as Json;
-use syncbridge_domain::agreed::{CellHash, source_hash, target_hash};
+use syncbridge_domain::agreed::{Agreed, CellHash, source_hash, target_hash};
 use syncbridge_domain::conflict::Side;
 use syncbridge_domain::convert_back::key_of_item;
 use syncbridge_domain::effect::EffectKind;
 use syncbridge_domain::history::Stood;
 use syncbridge_domain::identity::{Key, encode_key};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::mapping::FieldMapping;
+use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, Mapping, STATE_COLUMN};
 use syncbridge_domain::receipt::{Fields, Item};
 use syncbridge_domain::revert::{
-    Earlier, Shown, SideOf, Stand, ValuesBefore, Written, present_after, seen_before,
+    Earlier, PastWrite, Shown, SideOf, Stand, ValuesBefore, Written, present_after, seen_before,
 };
 use syncbridge_domain::row::Cell;
+use syncbridge_domain::version::Version;
 
 use crate::adoption::is_archived;
 use crate::ports::past::Past;
@@ -34,7 +35,9 @@ pub(crate) struct Done {
     /// What was agreed on before the first write, (source, target) a field.
     pub(crate) was: Vec<(CellHash, CellHash)>,
     /// And after the last one.
-    left: Vec<(CellHash, CellHash)>,
+    left: Agreed,
+    /// At which version of the item that was agreed on.
+    version: Option<Version>,
     /// Whether its item was marked as archived before and after.
     pub(crate) archived: (bool, bool),
     /// Which sides were there after the last one.
@@ -43,6 +46,19 @@ pub(crate) struct Done {
 }
 
 impl Done {
+    fn of_side(&self, of_row: bool) -> impl Iterator<Item = &PastWrite> {
+        let writes = self.written.writes.iter();
+        writes.filter(move |write| write.kind.is_of_row() == of_row)
+    }
+
+    /// Columns that the run changed and that are not mapped any more, where it changed fields and not the whole.
+    pub(crate) fn unmapped(&self, mapping: &Mapping) -> Option<String> {
+        let writes = self.written.writes.iter();
+        let columns: BTreeSet<&str> = writes.flat_map(|write| write.changed_unmapped(mapping)).collect();
+        let columns: Vec<&str> = columns.into_iter().collect();
+        (!columns.is_empty()).then(|| columns.join(", "))
+    }
+
     /// Lets the earlier writes go, which hold values, once the row is decided.
     pub(crate) fn forget_earlier(&mut self) {
         self.earlier = None;
@@ -55,23 +71,25 @@ impl<W: World> Session<'_, W> {
             return Ok(None);
         };
         let fields = self.spec.mapping.fields.len();
-        let unknown = vec![(None, None); fields];
+        let unknown = Agreed::unknown(fields);
         let archived = |stood: &Option<Stood>| {
             stood.as_ref().and_then(|stood| stood.state) == Some(LedgerState::Archived)
         };
         let (archived, there) = ((archived(&first.was), archived(&last.left)), present_after(last));
         let was = match first.was.clone() {
             Some(stood) => self.relaid(&stood.agreed, stood.layout).await?.fields,
-            None => unknown.clone(),
+            None => unknown.fields.clone(),
         };
+        let version = last.version;
         let left = match last.left.clone() {
-            Some(stood) => self.relaid(&stood.agreed, stood.layout).await?.fields,
+            Some(stood) => self.relaid(&stood.agreed, stood.layout).await?,
             None => unknown,
         };
         Ok(Some(Done {
             written,
             was,
             left,
+            version,
             archived,
             there,
             earlier: None,
@@ -167,16 +185,10 @@ impl<W: World> Session<'_, W> {
         Ok(())
     }
 
-    /// Whether nobody but the run that is put back, and this one, wrote the ledger row: what a later run agreed on says
-    /// nothing of what that run left.
-    fn is_of_that_run(&self, base: &LedgerRow) -> bool {
-        self.spec.options.revert == Some(base.last_run) || base.last_run == self.spec.run
-    }
-
     pub(crate) fn source_side(&self, work: &Work, done: &Done) -> SideOf {
         let hash_key = self.ports.hash_key;
         let hashes = |cells: &[Cell]| cells.iter().map(|cell| source_hash(hash_key, cell)).collect();
-        let left: Vec<CellHash> = done.left.iter().map(|(source, _)| *source).collect();
+        let left: Vec<CellHash> = done.left.fields.iter().map(|(source, _)| *source).collect();
         let was = |at: usize, field: &FieldMapping| {
             let seen = seen_before(&done.written.writes, true, &field.column);
             let cell: Option<Cell> = seen.map(|value| value.as_str().map(Into::into));
@@ -184,20 +196,17 @@ impl<W: World> Session<'_, W> {
         };
         SideOf {
             found: self.found(done, true, &left, was),
+            wrote: self.fields_written(done, true),
             left: there(done.there.0, left),
             now: work
                 .source
                 .one()
                 .map_or(Stand::Gone, |row| Stand::There(hashes(&row.cells))),
-            untouched: match (&work.base, work.source.one()) {
-                (Some(base), Some(row)) => {
-                    self.is_of_that_run(base)
-                        && self
-                            .agreed_now(base)
-                            .is_some_and(|agreed| agreed.digest == self.digest(&row.cells))
-                }
-                _ => false,
-            },
+            // Judged by what that run left: what a later one agreed on says nothing of it.
+            untouched: work
+                .source
+                .one()
+                .is_some_and(|row| done.left.digest == self.digest(&row.cells)),
         }
     }
 
@@ -215,7 +224,7 @@ impl<W: World> Session<'_, W> {
             });
             Stand::There(with_mark(shown.collect(), is_archived(item)))
         };
-        let left: Vec<CellHash> = done.left.iter().map(|(_, target)| *target).collect();
+        let left: Vec<CellHash> = done.left.fields.iter().map(|(_, target)| *target).collect();
         let was = |at: usize, field: &FieldMapping| {
             let seen = seen_before(&done.written.writes, false, &field.target);
             seen.map_or(done.was[at].1, |value| target_hash(hash_key, value))
@@ -226,12 +235,13 @@ impl<W: World> Session<'_, W> {
         };
         SideOf {
             found,
+            wrote: self.fields_written(done, false),
             left: there(done.there.1, with_mark(left, done.archived.1)),
             now: work.target.one().map_or(Stand::Gone, shown),
-            untouched: match (&work.base, work.target.one()) {
-                (Some(base), Some(item)) => self.is_of_that_run(base) && base.version == item.version,
-                _ => false,
-            },
+            untouched: work
+                .target
+                .one()
+                .is_some_and(|item| done.version == Some(item.version)),
         }
     }
 
@@ -244,59 +254,56 @@ impl<W: World> Session<'_, W> {
         left: &[CellHash],
         was: impl Fn(usize, &FieldMapping) -> CellHash,
     ) -> Option<Stand> {
-        let writes = || {
-            done.written
-                .writes
-                .iter()
-                .filter(|write| write.kind.is_of_row() == of_row)
-        };
-        let first = writes().next()?;
+        let mut writes = done.of_side(of_row);
+        let first = writes.next()?;
         if matches!(first.kind, EffectKind::CreateItem | EffectKind::InsertRow) {
             return Some(Stand::Gone);
         }
-        let went = writes().any(|write| matches!(write.kind, EffectKind::DeleteItem | EffectKind::DeleteRow));
+        let wrote = self.fields_written(done, of_row);
         let fields = self.spec.mapping.fields.iter().enumerate();
-        let found = fields.map(
-            |(at, field)| match went || writes().any(|write| write.wrote(field)) {
-                true => was(at, field),
-                false => left[at],
-            },
-        );
+        let found = fields.map(|(at, field)| match wrote[at] {
+            true => was(at, field),
+            false => left[at],
+        });
         Some(Stand::There(found.collect()))
     }
 
-    /// What stays and what would have been put back, field by field. The side that the run wrote shows what it shows;
-    /// the value beside it is the one that would have been written there.
+    /// Which fields of a side the run wrote: all of them where it made or removed the whole.
+    fn fields_written(&self, done: &Done, of_row: bool) -> Vec<bool> {
+        let whole = done
+            .of_side(of_row)
+            .any(|write| !matches!(write.kind, EffectKind::PatchItem | EffectKind::UpdateRow));
+        let wrote = |field: &FieldMapping| whole || done.of_side(of_row).any(|write| write.wrote(field));
+        self.spec.mapping.fields.iter().map(wrote).collect()
+    }
+
+    /// What stays and what would have been put back, field by field. `touched`: fields that show it, by side. The side
+    /// that the run wrote shows what it shows; the value beside it is the one that would have been written there.
     pub(crate) fn conflicts_of(
         &self,
         work: &Work,
         done: &Done,
-        source: &SideOf,
-        fields: &BTreeSet<usize>,
+        touched: (&[usize], &[usize]),
     ) -> Vec<OverriddenEdit> {
-        let of_row = source.found.is_some();
         let mapped = &self.spec.mapping.fields;
-        let all: Vec<usize> = (0..mapped.len()).filter(|at| !mapped[*at].passive).collect();
-        let of_side = || {
-            done.written
-                .writes
-                .iter()
-                .filter(|write| write.kind.is_of_row() == of_row)
-        };
-        let whole =
-            of_side().any(|write| !matches!(write.kind, EffectKind::PatchItem | EffectKind::UpdateRow));
-        let changed = |at: &usize| whole || of_side().any(|write| write.wrote(&mapped[*at]));
-        let of_run: Vec<usize> = all.iter().copied().filter(changed).collect();
-        let touched: Vec<usize> = fields.iter().copied().filter(|at| *at < mapped.len()).collect();
+        let of_run: Vec<(bool, usize)> = [true, false]
+            .into_iter()
+            .flat_map(|of_row| {
+                let wrote = self.fields_written(done, of_row).into_iter().enumerate();
+                let wrote = wrote.filter(|(at, wrote)| *wrote && !mapped[*at].passive);
+                wrote.map(move |(at, _)| (of_row, at)).collect::<Vec<_>>()
+            })
+            .collect();
+        let is_touched = |(_, at): &&(bool, usize)| touched.0.contains(at) || touched.1.contains(at);
         // What somebody touched; where that is not what the run wrote, what the run wrote and is not put back.
-        let mut told: Vec<usize> = touched.iter().copied().filter(|at| of_run.contains(at)).collect();
+        let mut told: Vec<(bool, usize)> = of_run.iter().filter(is_touched).copied().collect();
         if told.is_empty() {
-            told = if of_run.is_empty() { touched } else { of_run };
+            told = of_run;
         }
         let values = self.values_before(work, done);
-        let shown = |at: usize| {
-            let item = work.target.one();
-            item.and_then(|item| item.value(&mapped[at].target))
+        let item = work.target.one();
+        let shown = |name: &str| {
+            item.and_then(|item| item.value(name))
                 .cloned()
                 .unwrap_or_default()
         };
@@ -304,29 +311,35 @@ impl<W: World> Session<'_, W> {
             Some(row) => self.source_value(&mapped[at], &row.cells[at]),
             None => Json::Null,
         };
-        let edit = |at: usize| {
-            let (kept, lost, winner) = match of_row {
-                true => (
-                    cell(at),
-                    values
-                        .of_source(at, done.was[at].0)
-                        .map(|cell| self.source_value(&mapped[at], &cell)),
-                    Side::Source,
-                ),
-                false => (shown(at), values.of_list(at, done.was[at].1), Side::Target),
-            };
-            let lost = lost.unwrap_or_default();
-            let (source, target) = if of_row { (kept, lost) } else { (lost, kept) };
-            OverriddenEdit {
-                identity: work.identity(),
-                column: mapped[at].column.clone(),
-                source,
-                target,
-                winner,
-                target_at: work.target.one().and_then(|item| item.modified),
-                ambiguous: false,
+        let kept = |column: &str, source: Json, target: Json, winner: Side| OverriddenEdit {
+            identity: work.identity(),
+            column: column.to_owned(),
+            source,
+            target,
+            winner,
+            target_at: item.and_then(|item| item.modified),
+            ambiguous: false,
+        };
+        let edit = |(of_row, at): (bool, usize)| {
+            let field = &mapped[at];
+            match of_row {
+                true => {
+                    let lost = values.of_source(at, done.was[at].0);
+                    let lost = lost.map(|cell| self.source_value(field, &cell));
+                    kept(&field.column, cell(at), lost.unwrap_or_default(), Side::Source)
+                }
+                false => {
+                    let lost = values.of_list(at, done.was[at].1).unwrap_or_default();
+                    kept(&field.column, lost, shown(&field.target), Side::Target)
+                }
             }
         };
+        if told.is_empty() {
+            // All that the run did to the row was to mark its item, or to take the mark away.
+            let was = done.archived.0.then(|| Json::String(ARCHIVED.to_owned()));
+            let shown = shown(STATE_COLUMN);
+            return vec![kept(STATE_COLUMN, was.unwrap_or_default(), shown, Side::Target)];
+        }
         told.into_iter().map(edit).collect()
     }
 }

@@ -31,6 +31,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::ping_pong::FieldTurn;
 use syncbridge_domain::quota::{Spending, WhyTag};
 use syncbridge_domain::receipt::{Fields, ItemId, ItemPage, ItemRead, Lookup, Receipt, RowName, TaggedWrite};
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::verification::{
     KeyRange, SeenItem, VerificationFrom, VerificationStart, VerificationStep,
@@ -174,9 +175,9 @@ pub struct Settlement {
     pub request_id: Option<String>,
     /// What the write means for the breaker, where it was applied.
     pub turns: Vec<FieldTurn>,
-    /// Once it is applied, its row waits in quarantine for a person or for another change, and is not tried again by
-    /// itself.
-    pub holds: Option<Box<NewQuarantine>>,
+    /// Where it is applied: whether its row waits in quarantine from here on for a person or for another change, and is
+    /// not tried again by itself, or does so no longer.
+    pub hold: Hold,
 }
 
 /// How a write turned out.
@@ -258,6 +259,9 @@ pub trait Ledger: Send + Sync {
         after: Option<Identity>,
         limit: u32,
     ) -> impl Future<Output = PortResult<Vec<DirtyRow>>> + Send;
+    /// Rows that were held after a revert are the same on both sides again and leave quarantine. Nothing else that is
+    /// recorded about a row ends its being held.
+    fn let_go(&self, fence: Fence, ids: &[Identity]) -> impl Future<Output = PortResult<()>> + Send;
     /// Removes dirty rows whose sequence is still the given one: they were found to need nothing.
     fn clear_dirty(
         &self,
@@ -276,6 +280,8 @@ pub trait Ledger: Send + Sync {
         &self,
         ids: &[Identity],
     ) -> impl Future<Output = PortResult<Vec<Option<Quarantined>>>> + Send;
+    /// Which of these rows are held after a revert: neither accepted by a person nor asked to be tried again.
+    fn held(&self, ids: &[Identity]) -> impl Future<Output = PortResult<BTreeSet<Identity>>> + Send;
     /// How many rows are in quarantine; those a person accepted as they are do not count.
     fn quarantine_size(&self) -> impl Future<Output = PortResult<u64>> + Send;
     /// How many rows are in quarantine for this code.

@@ -26,7 +26,7 @@ use syncbridge_domain::version::Version;
 use crate::ports::PortResult;
 use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
-use crate::work::{Intent, RowAttempt, Work};
+use crate::work::{Held, Intent, RowAttempt, Work};
 
 /// An item that stood in the list before the definition did: no row is made of it by itself.
 pub(crate) const FIRST_INSERTS: &str = "plan.first_inserts";
@@ -44,7 +44,8 @@ impl<W: World> Session<'_, W> {
             return None;
         }
         match work.heard.hint {
-            TargetHint::Presumed => None,
+            // Whether a row that is held is the same on both sides again is seen on both sides only.
+            TargetHint::Presumed => (work.held == Held::Yes).then_some(Intent::Look),
             TargetHint::Changed | TargetHint::Missing => Some(Intent::Look),
             // A list that hides an item for a moment must not cost a row.
             TargetHint::Deleted

@@ -12,7 +12,7 @@ use syncbridge_domain::identity::SyncKey;
 use syncbridge_domain::mapping::{ARCHIVED, STATE_COLUMN, SYNC_KEY_COLUMN, TITLE_COLUMN, TitleRule};
 use syncbridge_domain::receipt::{Fields, Write};
 use syncbridge_domain::reconcile::{FieldDecision, RowDecision};
-use syncbridge_domain::revert::held;
+use syncbridge_domain::revert::{Hold, held};
 use syncbridge_domain::row::Cell;
 use syncbridge_domain::row_write::RowWrite;
 
@@ -41,7 +41,6 @@ impl<W: World> Session<'_, W> {
         let mut shown = item.fields.clone();
         shown.extend(fields.clone());
         let cause = self.cause_of_revert(
-            work,
             RowDecision::Fields,
             sent.into_iter().map(|at| (at, FieldDecision::ToTarget)),
             Afterwards {
@@ -92,7 +91,6 @@ impl<W: World> Session<'_, W> {
             }
         }
         let cause = self.cause_of_revert(
-            work,
             RowDecision::CreateItem,
             [],
             Afterwards {
@@ -118,7 +116,6 @@ impl<W: World> Session<'_, W> {
     pub(crate) fn remove_item(&self, work: &Work) -> Option<Attempt> {
         let item = work.target.one()?;
         let cause = self.cause_of_revert(
-            work,
             RowDecision::DeleteItem,
             [],
             Afterwards {
@@ -154,7 +151,6 @@ impl<W: World> Session<'_, W> {
             cells[*at].clone_from(cell);
         }
         let cause = self.cause_of_revert(
-            work,
             RowDecision::Fields,
             set.iter().map(|(at, _)| (*at, FieldDecision::ToSource)),
             Afterwards {
@@ -201,7 +197,6 @@ impl<W: World> Session<'_, W> {
         // The digest of what is written takes its place.
         before.digest = self.digest(&cells);
         let cause = self.cause_of_revert(
-            work,
             RowDecision::InsertRow,
             [],
             Afterwards {
@@ -223,7 +218,6 @@ impl<W: World> Session<'_, W> {
     pub(crate) fn remove_row(&self, work: &Work) -> Option<RowAttempt> {
         let (source, base) = (work.source.one()?, work.base.as_ref()?);
         let cause = self.cause_of_revert(
-            work,
             RowDecision::DeleteRow,
             [],
             Afterwards {
@@ -246,36 +240,35 @@ impl<W: World> Session<'_, W> {
         ))
     }
 
-    /// The quarantine entry of a row that is held once such a write is applied.
-    pub(crate) fn held_once_applied(
-        &self,
-        subject: &Subject,
-        beside: Option<Beside>,
-        agreed: &[u8],
-    ) -> Option<Box<NewQuarantine>> {
-        let holds = beside == Some(Beside::RevertHeld);
-        holds.then(|| {
-            Box::new(NewQuarantine {
+    /// Whether a row is held once such a write is applied.
+    pub(crate) fn hold_once_applied(&self, subject: &Subject, beside: Option<Beside>, agreed: &[u8]) -> Hold {
+        match beside {
+            Some(beside) if beside.holds() => Hold::Begins(Box::new(NewQuarantine {
                 identity: subject.identity,
                 key: subject.key.clone(),
                 digest: Agreed::from_bytes(agreed).map_or(RowDigest::UNKNOWN, |agreed| agreed.digest),
                 failure: held(&self.spec.definition_name, self.spec.run),
-            })
-        })
+            })),
+            Some(Beside::Revert) => Hold::Ends,
+            _ => Hold::AsItIs,
+        }
     }
 
-    /// What both sides show, each as it is: nothing of it is a change.
+    /// What both sides show, each as it is: nothing of it is a change. Of a row that is gone what was agreed on stays, so
+    /// that it may come back to its item.
     fn as_they_stand(&self, work: &Work) -> Agreed {
         let cells = work.source.one().map(|row| row.cells.as_slice());
         let item = work.target.one();
         let fields = self.spec.mapping.fields.iter().enumerate();
         let hash_key = self.ports.hash_key;
+        let known = work.base.as_ref().and_then(|base| self.agreed_now(base));
+        let known = |at: usize| known.as_ref().and_then(|known| known.fields[at].0);
         Agreed {
             digest: cells.map_or(RowDigest::UNKNOWN, |cells| self.digest(cells)),
             fields: fields
                 .map(|(at, field)| {
                     (
-                        cells.and_then(|cells| source_hash(hash_key, &cells[at])),
+                        cells.map_or_else(|| known(at), |cells| source_hash(hash_key, &cells[at])),
                         item.and_then(|item| item.value(&field.target))
                             .and_then(|shown| target_hash(hash_key, shown)),
                     )
@@ -284,38 +277,38 @@ impl<W: World> Session<'_, W> {
         }
     }
 
-    /// Whether, once it is done, a reader would find both sides the same.
-    fn are_the_same(&self, after: &Afterwards<'_>) -> bool {
+    /// What the write is recorded as: whether, once it is done, a reader would find both sides the same.
+    fn beside_of_revert(&self, after: &Afterwards<'_>) -> Beside {
+        let is_archived = |item: &Fields| item.get(STATE_COLUMN).and_then(Json::as_str) == Some(ARCHIVED);
         let (cells, item) = match (after.cells, after.item) {
-            (None, None) => return true,
+            (None, None) => return Beside::Revert,
+            // The item of a row that is gone, as it is archived.
+            (None, Some(item)) if is_archived(item) => return Beside::Revert,
             (Some(cells), Some(item)) => (cells, item),
-            _ => return false,
+            _ => return Beside::RevertAlone,
         };
         let mut fields = self.spec.mapping.fields.iter().zip(cells);
-        // What is marked as archived is the item of a row that is gone.
-        item.get(STATE_COLUMN).and_then(Json::as_str) != Some(ARCHIVED)
+        let same = !is_archived(item)
             && fields.all(|(field, cell)| {
                 let shown = item.get(&field.target).unwrap_or(&Json::Null);
                 field.passive || self.equivalent(field, cell, shown)
-            })
+            });
+        match same {
+            true => Beside::Revert,
+            false => Beside::RevertHeld,
+        }
     }
 
     fn cause_of_revert(
         &self,
-        work: &Work,
         rule: RowDecision,
         fields: impl IntoIterator<Item = (usize, FieldDecision)>,
         after: Afterwards<'_>,
     ) -> Cause {
-        let stands_alone = work.source.one().is_none() && rule == RowDecision::Fields;
-        let same = self.are_the_same(&after) && !stands_alone;
         Cause {
             rule,
             by: Decider::Person,
-            beside: Some(match same {
-                true => Beside::Revert,
-                false => Beside::RevertHeld,
-            }),
+            beside: Some(self.beside_of_revert(&after)),
             fields: fields
                 .into_iter()
                 .map(|(at, rule)| FieldCause {

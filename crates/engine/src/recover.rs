@@ -18,6 +18,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Fields, ItemId, RowName, TaggedWrite, Write};
 use syncbridge_domain::reconcile::RowDecision;
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::row::{Presence as Side, SourceRow};
 
 use crate::agreement::Witness;
@@ -25,7 +26,7 @@ use crate::evidence::{self, Finding};
 use crate::ports::{Ledger, PortResult, Progress, Settlement, Source, Step, Verdict};
 use crate::session::{Session, World};
 use crate::versions::Asked;
-use crate::work::{Attempt, Heard, Work};
+use crate::work::{Attempt, Heard, Held, Work};
 
 /// No request is under way for longer than this after its write was recorded (DESIGN §8).
 const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
@@ -103,7 +104,7 @@ impl<W: World> Session<'_, W> {
                 .iter()
                 .any(|one| matches!(one.verdict, Verdict::Applied(_)));
             // What was put back and is held is not to be decided about; what people did since, their feeds tell.
-            if !(applied && effect.beside == Some(Beside::RevertHeld)) {
+            if !(applied && effect.beside.is_some_and(Beside::holds)) {
                 marks.push(DirtyMark {
                     target: if news || applied && self.pulls() {
                         TargetHint::Changed
@@ -428,7 +429,7 @@ fn settle(effect: &Effect, verdict: Verdict) -> Settlement {
         clears_dirty: None,
         request_id: None,
         turns: Vec::new(),
-        holds: None,
+        hold: Hold::AsItIs,
     }
 }
 
@@ -454,6 +455,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
             dirty: None,
             why: WhyTag::FaultRetry,
             heard: Heard::default(),
+            held: Held::No,
             rounds: 0,
             search: None,
             resolutions: Vec::new(),

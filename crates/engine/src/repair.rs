@@ -23,7 +23,7 @@ use syncbridge_domain::run::Verification;
 use crate::ports::{Ledger, PortResult, Progress, ScanRecord, Source, Spill, Step, Target, WholeItem};
 use crate::session::{Session, World};
 use crate::verify::SURPLUS;
-use crate::work::{Attempt, Heard, Intent, Work};
+use crate::work::{Attempt, Heard, Held, Intent, Work};
 
 /// Rows whose copies are looked at in one go.
 const COPIES: usize = 100;
@@ -293,6 +293,7 @@ fn again(record: &ScanRecord, base: Option<LedgerRow>, source: Presence<SourceRo
         target: Presence::Unseen,
         dirty: None,
         heard: Heard::default(),
+        held: Held::No,
         rounds: 0,
         search: None,
         resolutions: Vec::new(),

@@ -12,7 +12,7 @@ use syncbridge_domain::run::Retire;
 
 use crate::ports::{Ledger, PortResult, Progress, Step};
 use crate::session::{Session, World};
-use crate::work::{Heard, Work};
+use crate::work::{Heard, Held, Work};
 
 impl<W: World> Session<'_, W> {
     /// Takes leave of every live item. The feed begins anew should the definition ever come back.
@@ -63,6 +63,7 @@ impl<W: World> Session<'_, W> {
                 dirty: None,
                 why: WhyTag::Change,
                 heard: Heard::default(),
+                held: Held::No,
                 rounds: 0,
                 search: None,
                 resolutions: Vec::new(),

@@ -4,7 +4,7 @@
 //! Only ever by a plan: rehearsed first, and run change by change under the same guards as every other. What somebody
 //! touched since stays and goes on record as a conflict, with what it shows and what would have been put back.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 use syncbridge_domain::effect::{ItemLink, Subject};
@@ -17,17 +17,16 @@ use syncbridge_domain::mapping::{ARCHIVED, STATE_COLUMN};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::Fields;
-use syncbridge_domain::revert::{SideUndo, Undo, Written, no_values, undo};
+use syncbridge_domain::revert::{SideUndo, Undo, Written, no_values, undo, unmapped};
 use syncbridge_domain::row::Presence;
 
+use crate::decide::several;
 use crate::past_row::Done;
 use crate::ports::past::Past;
 use crate::ports::{Ledger, OverriddenEdit, PortResult, Progress, Source, Step};
 use crate::session::{Session, World};
-use crate::work::{Attempt, Heard, RowAttempt, Work};
+use crate::work::{Attempt, Heard, Held, RowAttempt, Work};
 
-/// Writes of the run that are gone through at once.
-const PAGE: u32 = 1_000;
 /// A row may have to be put back in the source first and in the list then.
 const ROUNDS: usize = 2;
 
@@ -69,7 +68,7 @@ impl<W: World> Session<'_, W> {
         let mut after: Option<Identity> = None;
         loop {
             self.check()?;
-            let page = past.written(run, after, PAGE).await?;
+            let page = past.written(run, after, self.spec.limits.page_rows).await?;
             let Some(last) = page.last().map(|written| written.identity) else {
                 break;
             };
@@ -94,8 +93,7 @@ impl<W: World> Session<'_, W> {
         }
         if tally.refused > 0 {
             self.notice(format!(
-                "{} rows cannot be put back, because nobody kept what they held before {run}; `history: {{values: \
-                 true}}` keeps it from then on",
+                "{} rows of {run} cannot be put back; the plan says of each why (`syncbridge plans show`)",
                 tally.refused
             ));
         }
@@ -116,7 +114,7 @@ impl<W: World> Session<'_, W> {
                 |hold| hold.to_string(),
             );
             self.notice(format!(
-                "{} rows and items that {run} made stay: {why}",
+                "{} rows and items of {run} stay as they are: {why}",
                 tally.held
             ));
         }
@@ -280,9 +278,13 @@ impl<W: World> Session<'_, W> {
     /// Decides about one row, and composes the write.
     async fn put_back(&mut self, past: &dyn Past, work: &Work, done: &mut Done) -> PortResult<Next> {
         let many = matches!(work.source, Presence::Many(_)) || matches!(work.target, Presence::Many(_));
+        if many {
+            return Ok(Next::Refused(several(work)));
+        }
         // An item that the ledger does not know any more is nobody's to put back.
-        if many || work.base.is_none() && work.target.one().is_some() {
-            return Ok(Next::Touched(Vec::new()));
+        if work.base.is_none() && work.target.one().is_some() {
+            self.search_earlier(past, done).await?;
+            return Ok(Next::Touched(self.conflicts_of(work, done, (&[], &[]))));
         }
         let (source, list) = (self.source_side(work, done), self.list_side(work, done));
         let mut counts: Vec<bool> = self
@@ -294,13 +296,26 @@ impl<W: World> Session<'_, W> {
             .collect();
         // Behind the fields stands whether the item is marked as archived.
         counts.push(true);
-        match undo(&source, &list, &counts) {
-            Undo::Nothing => Ok(Next::Nothing),
-            Undo::Touched { source: s, list: l } => {
-                let fields: BTreeSet<usize> = s.into_iter().chain(l).collect();
-                self.search_earlier(past, done).await?;
-                Ok(Next::Touched(self.conflicts_of(work, done, &source, &fields)))
+        let undo = undo(&source, &list, &counts);
+        let whole = matches!(
+            undo,
+            Undo::Write {
+                source: SideUndo::Remove | SideUndo::Make,
+                ..
+            } | Undo::Write {
+                list: SideUndo::Remove | SideUndo::Make,
+                ..
             }
+        );
+        match undo {
+            Undo::Touched { source, list } => {
+                self.search_earlier(past, done).await?;
+                Ok(Next::Touched(self.conflicts_of(work, done, (&source, &list))))
+            }
+            _ if !whole && let Some(columns) = done.unmapped(&self.spec.mapping) => {
+                Ok(Next::Refused(unmapped(&columns)))
+            }
+            Undo::Nothing => Ok(Next::Nothing),
             Undo::Write {
                 source: of_source, ..
             } if of_source != SideUndo::Nothing => self.put_back_row(past, work, done, of_source).await,
@@ -380,6 +395,10 @@ impl<W: World> Session<'_, W> {
                 return Ok(written(self.remove_item(work)));
             }
             SideUndo::Make => ((0..marks).collect::<Vec<_>>(), true),
+            // A mark is held back by all that holds a deletion back.
+            SideUndo::Restore(at) if at.contains(&marks) && done.archived.0 && !self.may_destroy() => {
+                return Ok(Next::Held);
+            }
             SideUndo::Restore(at) => (at, false),
             SideUndo::Nothing => return Ok(Next::Nothing),
         };
@@ -388,6 +407,7 @@ impl<W: World> Session<'_, W> {
         for at in wanted {
             if at == marks {
                 let mark = if done.archived.0 {
+                    self.deletes_left = self.deletes_left.saturating_sub(1);
                     Json::String(ARCHIVED.to_owned())
                 } else {
                     Json::Null
@@ -440,6 +460,7 @@ fn work_of(identity: Identity, key: Key, base: Option<LedgerRow>) -> Work {
         resolutions: Vec::new(),
         turns: Vec::new(),
         newcomer: None,
+        held: Held::No,
         rounds: 0,
         search: None,
     }

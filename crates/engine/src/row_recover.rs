@@ -6,6 +6,7 @@ use syncbridge_domain::effect::{Effect, EffectKind};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::subject_of_item;
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::row::{Presence, SourceRow};
 use syncbridge_domain::row_write::TransactionStatus;
 
@@ -34,20 +35,20 @@ impl<W: World> Session<'_, W> {
         let mut marks = Vec::new();
         let mut settled = Vec::new();
         for ((effect, fate), base) in effects.iter().zip(fates).zip(bases) {
-            let (verdict, holds) = match fate {
+            let (verdict, hold) = match fate {
                 Fate::UnderWay => continue,
-                Fate::Not => (Verdict::Released, None),
+                Fate::Not => (Verdict::Released, Hold::AsItIs),
                 Fate::Applied => match self.witnessed_row(effect, base.as_ref()) {
                     Some(row) => {
-                        let holds = self.held_once_applied(&effect.subject, effect.beside, &row.agreed);
-                        (Verdict::Applied(Box::new(row)), holds)
+                        let hold = self.hold_once_applied(&effect.subject, effect.beside, &row.agreed);
+                        (Verdict::Applied(Box::new(row)), hold)
                     }
                     None => continue,
                 },
             };
             // Whatever came of it, row and item are looked at again: either may have moved on since. What was put back
             // and is held is not to be decided about.
-            if holds.is_none() {
+            if !matches!(hold, Hold::Begins(_)) {
                 marks.extend(self.marks_of(effect, fate, mark));
             }
             settled.push(Settlement {
@@ -57,7 +58,7 @@ impl<W: World> Session<'_, W> {
                 clears_dirty: None,
                 request_id: None,
                 turns: Vec::new(),
-                holds,
+                hold,
             });
         }
         let count = settled.len();

@@ -12,7 +12,7 @@ use syncbridge_domain::ids::EffectId;
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::receipt::Item;
-use syncbridge_domain::revert::state_after;
+use syncbridge_domain::revert::{Hold, state_after};
 use syncbridge_domain::row::{Cell, Presence, SourceRow};
 use syncbridge_domain::row_write::{Assignment, Commit, RowReceipt, RowWrite};
 
@@ -20,7 +20,7 @@ use crate::ports::pull_memory::PullMemory;
 use crate::ports::row_writer::{RowWriter, StagedRows};
 use crate::ports::{Control, Ledger, OverriddenEdit, PortResult, Settlement, Verdict};
 use crate::session::{Session, World};
-use crate::work::{RowAttempt, Work};
+use crate::work::{Held, RowAttempt, Work};
 
 /// Rows in one transaction: enough to share its cost, few enough that nobody waits long for a lock of ours.
 const TOGETHER: usize = 50;
@@ -341,11 +341,7 @@ impl<W: World> Session<'_, W> {
             layout: self.layout,
             hash_key_id: hash_key.id(),
             mark: attempt.work.mark,
-            state: state_after(
-                attempt.effect.kind,
-                attempt.effect.cause.beside,
-                base.map(|base| base.state),
-            ),
+            state: state_after(attempt.effect.kind, attempt.effect.cause.beside),
             row_version: base.map_or(0, |base| base.row_version),
             last_run: self.spec.run,
         }
@@ -378,14 +374,17 @@ impl<W: World> Session<'_, W> {
                     _ => None,
                 },
                 turns: attempt.turns.clone(),
-                holds: self.held_once_applied(
-                    &Subject {
-                        identity: after.identity,
-                        key: after.key.clone(),
-                    },
-                    attempt.effect.cause.beside,
-                    &after.agreed,
-                ),
+                hold: match attempt.work.held {
+                    Held::Ends => Hold::Ends,
+                    Held::No | Held::Yes => self.hold_once_applied(
+                        &Subject {
+                            identity: after.identity,
+                            key: after.key.clone(),
+                        },
+                        attempt.effect.cause.beside,
+                        &after.agreed,
+                    ),
+                },
                 ..settled(attempt, Verdict::Applied(Box::new(after.clone())))
             })
             .collect();
@@ -448,7 +447,7 @@ impl<W: World> Session<'_, W> {
             layout: effect.after.layout,
             hash_key_id: self.ports.hash_key.id(),
             mark: effect.after.mark,
-            state: state_after(effect.kind, effect.beside, base.map(|base| base.state)),
+            state: state_after(effect.kind, effect.beside),
             row_version: base.map_or(0, |base| base.row_version),
             last_run: self.spec.run,
         })
@@ -499,7 +498,7 @@ fn settled(attempt: &RowAttempt, verdict: Verdict) -> Settlement {
         clears_dirty: None,
         request_id: None,
         turns: Vec::new(),
-        holds: None,
+        hold: Hold::AsItIs,
     }
 }
 

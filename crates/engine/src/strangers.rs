@@ -22,7 +22,7 @@ use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Source};
 use crate::pull::FIRST_INSERTS;
 use crate::session::{Session, World};
-use crate::work::{Heard, Intent, Newcomer, Work};
+use crate::work::{Heard, Held, Intent, Newcomer, Work};
 
 /// What an item without a ledger row is.
 enum Stranger {
@@ -254,6 +254,7 @@ impl<W: World> Session<'_, W> {
                                 dirty,
                                 awaits_approval,
                             }),
+                            held: Held::No,
                             rounds: 0,
                         }
                     });

@@ -50,10 +50,24 @@ pub(crate) struct Work {
     pub(crate) turns: Vec<Turned>,
     /// Its item belongs to no row yet.
     pub(crate) newcomer: Option<Newcomer>,
+    /// Whether it is held after a revert.
+    pub(crate) held: Held,
     /// How often it was decided anew.
     pub(crate) rounds: u8,
     /// Which column its list refuses, while that is looked for or once it is known.
     pub(crate) search: Option<Box<ColumnSearch>>,
+}
+
+/// Whether a row is held after a revert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// It is not.
+    #[default]
+    No,
+    /// It is, and stays so.
+    Yes,
+    /// It was: once what was decided about it is done, both sides are the same again.
+    Ends,
 }
 
 /// What the list's feed said of an item, and how long ago.

@@ -21,6 +21,7 @@ use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::pg_type::PgType;
 use syncbridge_domain::receipt::{Fields, ItemId};
 use syncbridge_domain::reconcile::RowDecision;
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::version::Version;
 use syncbridge_meta_store::definitions::{self, NewDefinition, ProvisionedList};
 use syncbridge_meta_store::leases::{self, Lease};
@@ -341,7 +342,7 @@ pub(crate) fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Opt
         clears_dirty,
         request_id: Some("req-1".into()),
         turns: Vec::new(),
-        holds: None,
+        hold: Hold::AsItIs,
     }
 }
 

@@ -221,7 +221,7 @@ fn happened(facts: &Facts<'_>) -> String {
 fn event(view: &WhyView, change: &CellStep) -> String {
     let run = &change.run;
     let at = change.at.format("%Y-%m-%d %H:%M UTC");
-    if matches!(change.beside, Some(Beside::Revert | Beside::RevertHeld)) {
+    if change.beside.is_some_and(Beside::reverts) {
         let what = match change.kind {
             "create_item" => "made the item anew with what it had held",
             "insert_row" => "made the row anew with what it had held",

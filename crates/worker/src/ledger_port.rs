@@ -41,7 +41,7 @@ fn settlement(settled: &Settlement) -> store::Settlement {
         clears_dirty: settled.clears_dirty,
         request_id: settled.request_id.clone(),
         turns: settled.turns.clone(),
-        holds: settled.holds.clone(),
+        hold: settled.hold.clone(),
     }
 }
 
@@ -104,6 +104,14 @@ impl Ledger for LedgerPort {
 
     async fn dirty(&self, after: Option<Identity>, limit: u32) -> PortResult<Vec<DirtyRow>> {
         Ok(self.memory.dirty(after, limit).await?)
+    }
+
+    async fn let_go(&self, fence: Fence, ids: &[Identity]) -> PortResult<()> {
+        Ok(self.memory.let_go(fence, ids).await?)
+    }
+
+    async fn held(&self, ids: &[Identity]) -> PortResult<BTreeSet<Identity>> {
+        Ok(self.memory.held(ids).await?)
     }
 
     async fn clear_dirty(&self, fence: Fence, rows: &[(Identity, u64)]) -> PortResult<()> {

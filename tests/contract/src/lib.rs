@@ -144,6 +144,7 @@ macro_rules! memory_contract {
                 a_released_or_armed_write_leaves_ledger_and_dirty_row_alone,
                 a_removed_item_leaves_the_ledger_as_it_is,
                 a_row_that_an_applied_write_holds_waits_and_is_never_due,
+                a_write_that_makes_both_sides_the_same_ends_a_hold,
                 a_refused_write_moves_its_row_to_quarantine,
                 a_slice_is_settled_whole_or_not_at_all,
                 an_effect_of_somebody_else_is_unknown,

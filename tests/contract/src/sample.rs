@@ -15,6 +15,7 @@ use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::mapping::LayoutStamp;
 use syncbridge_domain::receipt::{Fields, ItemId};
 use syncbridge_domain::reconcile::RowDecision;
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::version::Version;
 use syncbridge_engine::ports::{Ledger, PortResult, Settlement, Verdict};
 use uuid::Uuid;
@@ -240,7 +241,7 @@ pub fn settlement(effect: &NewEffect, verdict: Verdict, clears_dirty: Option<u64
         clears_dirty,
         request_id: Some("a-request".into()),
         turns: Vec::new(),
-        holds: None,
+        hold: Hold::AsItIs,
     }
 }
 

@@ -318,7 +318,7 @@ async fn b_05_a_sentinel_that_is_no_key_of_the_table_is_refused_when_it_is_appli
 }
 
 /// A window of two hours around now or, `away`, one that lies hours from now; and the hour at which it ends.
-async fn window(world: &World, away: bool) -> (Json, String) {
+pub(crate) async fn window(world: &World, away: bool) -> (Json, String) {
     let (from, to) = if away { (3, 5) } else { (-1, 1) };
     let clock = |hours: i64| {
         format!("select to_char(now() at time zone 'Asia/Kathmandu' + interval '{hours} hours', 'HH24:MI')")

@@ -36,6 +36,7 @@ mod reanchor;
 mod refusals;
 mod repair;
 mod revert;
+mod revert_since;
 mod secrets;
 mod sign_in;
 mod site_zone;

@@ -8,7 +8,7 @@ use syncbridge_end_to_end::{Ran, World, Writes};
 
 const ROWS: u32 = 12;
 
-async fn world_of(spec: Json) -> World {
+pub(crate) async fn world_of(spec: Json) -> World {
     filled(World::new().await, spec).await
 }
 
@@ -24,22 +24,22 @@ async fn filled(world: World, spec: Json) -> World {
     world
 }
 
-fn push(values: bool) -> Json {
+pub(crate) fn push(values: bool) -> Json {
     json!({"onDelete": "propagate", "history": {"values": values}})
 }
 
-fn both_ways(values: bool) -> Json {
+pub(crate) fn both_ways(values: bool) -> Json {
     json!({"direction": "both", "onDelete": "propagate", "history": {"values": values},
         "twoWay": {"fullVisibility": "attested", "deleteDelay": "off", "lossy": "allow"}})
 }
 
-fn state_of(report: &Json) -> &str {
+pub(crate) fn state_of(report: &Json) -> &str {
     report["outcome"]["state"]
         .as_str()
         .unwrap_or_else(|| panic!("{report:#}"))
 }
 
-fn run_of(report: &Json) -> String {
+pub(crate) fn run_of(report: &Json) -> String {
     report["run"]
         .as_str()
         .unwrap_or_else(|| panic!("{report:#}"))
@@ -47,11 +47,11 @@ fn run_of(report: &Json) -> String {
 }
 
 /// An ordinary run, and its id.
-fn ran(world: &World) -> String {
+pub(crate) fn ran(world: &World) -> String {
     run_of(&world.run("t"))
 }
 
-fn reverted(world: &World, run: &str) -> Json {
+pub(crate) fn reverted(world: &World, run: &str) -> Json {
     let plan = world
         .command(&["revert", "t", "--run", run, "-o", "json"])
         .ok()
@@ -60,25 +60,25 @@ fn reverted(world: &World, run: &str) -> Json {
     plan
 }
 
-fn plan_of(plan: &Json) -> String {
+pub(crate) fn plan_of(plan: &Json) -> String {
     plan["plan"]["plan"]
         .as_str()
         .unwrap_or_else(|| panic!("{plan:#}"))
         .to_owned()
 }
 
-fn run_plan(world: &World, plan: &Json) -> Json {
+pub(crate) fn run_plan(world: &World, plan: &Json) -> Json {
     let report = world.run_with("t", &["--plan", &plan_of(plan)]);
     assert_eq!(state_of(&report), "completed", "{report:#}");
     report
 }
 
 /// Plans to put a run back and does it; answers the run that did.
-fn put_back(world: &World, run: &str) -> String {
+pub(crate) fn put_back(world: &World, run: &str) -> String {
     run_of(&run_plan(world, &reverted(world, run)))
 }
 
-fn changes(plan: &Json) -> BTreeSet<(String, String)> {
+pub(crate) fn changes(plan: &Json) -> BTreeSet<(String, String)> {
     let all = plan["changes"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
     all.iter()
         .map(|change| {
@@ -89,7 +89,7 @@ fn changes(plan: &Json) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-fn remarks(plan: &Json, kind: &str) -> BTreeSet<(String, Option<String>)> {
+pub(crate) fn remarks(plan: &Json, kind: &str) -> BTreeSet<(String, Option<String>)> {
     let all = plan["remarks"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
     all.iter()
         .filter(|remark| remark["kind"] == kind)
@@ -101,14 +101,14 @@ fn remarks(plan: &Json, kind: &str) -> BTreeSet<(String, Option<String>)> {
         .collect()
 }
 
-fn set(all: &[(&str, &str)]) -> BTreeSet<(String, String)> {
+pub(crate) fn set(all: &[(&str, &str)]) -> BTreeSet<(String, String)> {
     all.iter()
         .map(|(kind, key)| ((*kind).to_owned(), (*key).to_owned()))
         .collect()
 }
 
 /// What the table holds, row by row.
-async fn table(world: &World) -> Vec<String> {
+pub(crate) async fn table(world: &World) -> Vec<String> {
     sqlx::query_scalar("select t::text from t order by id")
         .fetch_all(world.source_pool())
         .await
@@ -116,7 +116,7 @@ async fn table(world: &World) -> Vec<String> {
 }
 
 /// What people see in the list, by code.
-async fn list(world: &World) -> BTreeMap<String, (Json, Json)> {
+pub(crate) async fn list(world: &World) -> BTreeMap<String, (Json, Json)> {
     let items = world.items("t").await;
     let shown = items.iter().map(|item| {
         let fields = &item["fields"];
@@ -128,16 +128,16 @@ async fn list(world: &World) -> BTreeMap<String, (Json, Json)> {
     all
 }
 
-async fn both_sides(world: &World) -> (Vec<String>, BTreeMap<String, (Json, Json)>) {
+pub(crate) async fn both_sides(world: &World) -> (Vec<String>, BTreeMap<String, (Json, Json)>) {
     (table(world).await, list(world).await)
 }
 
-async fn item(world: &World, code: &str) -> Json {
+pub(crate) async fn item(world: &World, code: &str) -> Json {
     world.item_where("t", "Code", &json!(code)).await
 }
 
 /// Codes of rows in quarantine, by key.
-fn held(world: &World) -> BTreeMap<String, String> {
+pub(crate) fn held(world: &World) -> BTreeMap<String, String> {
     let all = world
         .command(&["quarantine", "list", "t", "-o", "json"])
         .ok()
@@ -152,7 +152,7 @@ fn held(world: &World) -> BTreeMap<String, String> {
 }
 
 /// Nothing is done again by itself, whichever way the table is looked at.
-async fn stays(world: &World) {
+pub(crate) async fn stays(world: &World) {
     let before = both_sides(world).await;
     for more in [&[][..], &["--full"]] {
         world.reset_account().await;
@@ -163,7 +163,7 @@ async fn stays(world: &World) {
     }
 }
 
-fn refused(world: &World, args: &[&str]) -> String {
+pub(crate) fn refused(world: &World, args: &[&str]) -> String {
     let ran: Ran = world.command(args);
     assert_ne!(ran.code(), 0, "{}", ran.out());
     ran.err() + &ran.out()

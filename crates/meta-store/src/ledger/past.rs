@@ -10,13 +10,14 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{DefinitionId, RunId};
 use syncbridge_domain::ledger::LedgerState;
 use syncbridge_domain::revert::{PastWrite, Written};
+use syncbridge_domain::version::Version;
 
 use super::{DefinitionStore, agreement, identity, item_link};
 use crate::error::{Error, Result};
 use crate::number::{from_bigint, to_bigint};
 
 const WRITE: &str = "history_id, identity, kind, cause, item_id, item_guid, before_counter, before_agreed,
-        before_layout, before_state, agreed, layout, state, sealed_sent, sealed_before, sealed_for";
+        before_layout, before_state, agreed, layout, state, sealed_sent, sealed_before, sealed_for, after_counter, item_guid";
 /// Writes that changed what was agreed on: what was refused, or left the ledger as it was, is nothing to put back.
 /// Bytes of sealed values that are held at once: whole rows are large where their cells are.
 const PAGE_BYTES: i64 = 8 * 1024 * 1024;
@@ -121,6 +122,14 @@ impl DefinitionStore {
         let sealed_for = sealed_for.map(identity).transpose()?.unwrap_or(whose);
         let open = |column, sealed| self.open_kept(column, sealed_for, sealed);
         let item = item_link(row, 4)?;
+        let counter: Option<i64> = row.try_get(16)?;
+        let version = match (row.try_get(17)?, counter) {
+            (Some(guid), Some(counter)) => Some(Version {
+                guid,
+                counter: from_bigint("item counter", counter)?,
+            }),
+            _ => None,
+        };
         let write = PastWrite {
             number: from_bigint("history number", row.try_get(0)?)?,
             kind: EffectKind::parse(row.try_get(2)?).ok_or_else(damaged)?,
@@ -128,6 +137,7 @@ impl DefinitionStore {
             item,
             was: stood(row, 7)?,
             left: stood(row, 10)?,
+            version,
             sent: open("effects.sealed_sent", row.try_get(13)?)?,
             before: open("effects.sealed_before", row.try_get(14)?)?,
         };

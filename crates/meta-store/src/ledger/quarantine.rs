@@ -2,7 +2,7 @@
 //! being applied (or found to need nothing) ends it. A row that is held after a revert is never due: it waits for a
 //! person or for another change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
@@ -30,6 +30,11 @@ pub struct QuarantineEntry {
     pub last_seen: DateTime<Utc>,
     /// By which run.
     pub run: RunId,
+}
+
+/// Held after a revert, and neither accepted by a person nor asked to be tried again.
+fn is_held() -> String {
+    format!("code = '{HELD}' AND retry_at IS NULL AND ignored_at IS NULL")
 }
 
 pub(super) const COLUMNS: &str = "identity, key, digest, failure, attempts, retry_at, first_seen, last_seen, run_id, \
@@ -141,20 +146,80 @@ impl DefinitionStore {
         Ok(())
     }
 
+    /// What was recorded about these rows takes the ground of their refusals away. Those that are held stay.
     pub(super) async fn leave_quarantine<'a>(
         &self,
         tx: &mut PgConnection,
         ids: impl IntoIterator<Item = &'a Identity>,
     ) -> Result<()> {
+        self.take_out(tx, ids, &format!("NOT ({})", is_held())).await
+    }
+
+    /// Rows that were held are the same on both sides again.
+    pub(super) async fn end_hold<'a>(
+        &self,
+        tx: &mut PgConnection,
+        ids: impl IntoIterator<Item = &'a Identity>,
+    ) -> Result<()> {
+        self.take_out(tx, ids, &is_held()).await
+    }
+
+    async fn take_out<'a>(
+        &self,
+        tx: &mut PgConnection,
+        ids: impl IntoIterator<Item = &'a Identity>,
+        which: &str,
+    ) -> Result<()> {
         let ids: Vec<&Identity> = ids.into_iter().collect();
         for batch in ids.chunks(BATCH) {
-            sqlx::query("DELETE FROM quarantine WHERE definition_id = $1 AND identity = ANY($2)")
-                .bind(self.definition.uuid())
-                .bind(bytes(batch.iter().copied()))
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(AssertSqlSafe(format!(
+                "DELETE FROM quarantine WHERE definition_id = $1 AND identity = ANY($2) AND {which}"
+            )))
+            .bind(self.definition.uuid())
+            .bind(bytes(batch.iter().copied()))
+            .execute(&mut *tx)
+            .await?;
         }
         Ok(())
+    }
+
+    /// Rows that were held after a revert are the same on both sides again and leave quarantine.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`].
+    pub async fn let_go(&self, fence: Fence, ids: &[Identity]) -> Result<()> {
+        self.timed(async {
+            let mut tx = self.begin(fence).await?;
+            self.end_hold(&mut tx, ids).await?;
+            Ok(tx.commit().await?)
+        })
+        .await
+    }
+
+    /// Which of these rows are held after a revert.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn held(&self, ids: &[Identity]) -> Result<BTreeSet<Identity>> {
+        self.timed(async {
+            let mut held = BTreeSet::new();
+            let mut connection = self.store.acquire().await?;
+            for batch in ids.chunks(BATCH) {
+                let found: Vec<Vec<u8>> = sqlx::query_scalar(AssertSqlSafe(format!(
+                    "SELECT identity FROM quarantine WHERE definition_id = $1 AND identity = ANY($2) AND {}",
+                    is_held()
+                )))
+                .bind(self.definition.uuid())
+                .bind(bytes(batch))
+                .fetch_all(&mut *connection)
+                .await?;
+                for bytes in &found {
+                    held.insert(identity(bytes)?);
+                }
+            }
+            Ok(held)
+        })
+        .await
     }
 
     /// Quarantine entries of these identities, in the order asked.

@@ -10,6 +10,7 @@ use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::LedgerRow;
 use syncbridge_domain::ping_pong::FieldTurn;
+use syncbridge_domain::revert::Hold;
 use uuid::Uuid;
 
 use super::admit::first_missing;
@@ -32,8 +33,9 @@ pub struct Settlement {
     pub request_id: Option<String>,
     /// What the write means for the breaker; only read for applied writes.
     pub turns: Vec<FieldTurn>,
-    /// Where it was applied, the row waits in quarantine from here on, and is not tried again by itself.
-    pub holds: Option<Box<NewQuarantine>>,
+    /// Where it was applied: whether the row waits in quarantine from here on, and is not tried again by itself, or does
+    /// so no longer.
+    pub hold: Hold,
 }
 
 /// How a write turned out.
@@ -89,6 +91,7 @@ impl DefinitionStore {
             self.count_turns(&mut tx, &slice.turns()).await?;
             self.leave_quarantine(&mut tx, rows.iter().map(|row| &row.identity))
                 .await?;
+            self.end_hold(&mut tx, slice.ended()).await?;
             let refused = slice
                 .quarantined
                 .iter()
@@ -248,7 +251,18 @@ impl<'a> Slice<'a> {
     /// Rows that wait although their writes were applied.
     fn held(&self) -> impl Iterator<Item = (&'a NewQuarantine, Option<u64>)> {
         let applied = self.applied.iter();
-        applied.filter_map(|(settlement, _)| Some((settlement.holds.as_deref()?, settlement.clears_dirty)))
+        applied.filter_map(|(settlement, _)| match &settlement.hold {
+            Hold::Begins(entry) => Some((entry.as_ref(), settlement.clears_dirty)),
+            Hold::AsItIs | Hold::Ends => None,
+        })
+    }
+
+    /// Rows that waited and do so no longer.
+    fn ended(&self) -> impl Iterator<Item = &'a Identity> {
+        let applied = self.applied.iter();
+        applied
+            .filter(|(settlement, _)| settlement.hold == Hold::Ends)
+            .map(|(_, row)| &row.identity)
     }
 
     fn turns(&self) -> Vec<(Identity, &'a FieldTurn)> {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use syncbridge_domain::dirty::NewQuarantine;
 use syncbridge_domain::effect::{Admission, EffectKind, NewEffect};
-use syncbridge_domain::history::Beside;
+use syncbridge_domain::history::{Beside, Cause};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
+use syncbridge_domain::reconcile::RowDecision;
+use syncbridge_domain::revert::Hold;
 use syncbridge_domain::version::Version;
 use syncbridge_engine::ports::{Ledger as _, Verdict};
 use uuid::Uuid;
@@ -142,7 +144,7 @@ pub async fn a_row_that_an_applied_write_holds_waits_and_is_never_due<W: MemoryW
     let open = us.memory.unsettled(10).await.unwrap();
     assert_eq!(open[0].beside, Some(Beside::RevertHeld));
     let settled = [syncbridge_engine::ports::Settlement {
-        holds: Some(Box::new(held.clone())),
+        hold: Hold::Begins(Box::new(held.clone())),
         ..settlement(&effect, applied(&row(&who, 2)), None)
     }];
     us.memory.settle(us.fence, us.run, &settled).await.unwrap();
@@ -151,12 +153,62 @@ pub async fn a_row_that_an_applied_write_holds_waits_and_is_never_due<W: MemoryW
     let waits = waits[0].as_ref().unwrap();
     assert_eq!((&waits.entry, waits.retry_at), (&held, None));
     assert_eq!(us.memory.requeue_due(us.fence).await.unwrap(), 0);
-    // The next write of the row ends it.
+    assert!(
+        us.memory
+            .held(&[who.identity])
+            .await
+            .unwrap()
+            .contains(&who.identity)
+    );
+    // Nothing that is recorded about the row ends it: neither that it needs nothing, nor agreement, nor another write.
+    us.mark(changed(&who, 1)).await;
+    let sequence = us.sequence(who.identity).await;
+    us.memory
+        .clear_dirty(us.fence, &[(who.identity, sequence)])
+        .await
+        .unwrap();
+    let stored = us.row(who.identity).await.unwrap();
+    let cause = Cause::of(RowDecision::Fields);
+    us.memory
+        .adopt(us.fence, &[stored], &[None], &[cause])
+        .await
+        .unwrap();
     let stored = us.row(who.identity).await.unwrap();
     let effect = write_to(&stored, EffectKind::PatchItem);
     us.admit(&effect).await;
     us.settle(&effect, applied(&row(&who, 3))).await.unwrap();
+    assert!(us.is_refused(who.identity).await);
+    // Only the word that both sides are the same again does.
+    us.memory.let_go(us.fence, &[who.identity]).await.unwrap();
     assert!(!us.is_refused(who.identity).await);
+    assert!(us.memory.held(&[who.identity]).await.unwrap().is_empty());
+}
+
+/// A write after which both sides are the same ends a hold together with what it leaves in the ledger, and whoever was
+/// refused is not let go by that word.
+pub async fn a_write_that_makes_both_sides_the_same_ends_a_hold<W: MemoryWorld>() {
+    let world = W::open().await;
+    let us = worker(&world, LIST).await;
+    let (who, other) = (subject("a"), subject("b"));
+    let held = NewQuarantine {
+        failure: syncbridge_domain::revert::held("projects", us.run),
+        ..refused(&who, 1)
+    };
+    us.write(&row(&who, 1)).await;
+    let entries = [(held, None), (refused(&other, 1), None)];
+    us.memory.quarantine(us.fence, us.run, &entries).await.unwrap();
+    let stored = us.row(who.identity).await.unwrap();
+    let effect = write_to(&stored, EffectKind::PatchItem);
+    us.admit(&effect).await;
+    let settled = [syncbridge_engine::ports::Settlement {
+        hold: Hold::Ends,
+        ..settlement(&effect, applied(&row(&who, 2)), None)
+    }];
+    us.memory.settle(us.fence, us.run, &settled).await.unwrap();
+    assert!(!us.is_refused(who.identity).await);
+    us.memory.let_go(us.fence, &[other.identity]).await.unwrap();
+    assert!(us.is_refused(other.identity).await);
+    assert!(us.memory.held(&[other.identity]).await.unwrap().is_empty());
 }
 
 pub async fn a_refused_write_moves_its_row_to_quarantine<W: MemoryWorld>() {

@@ -122,9 +122,7 @@ impl Tables {
             if let Some(sequence) = sequence {
                 self.remove_dirty(fence.definition, row.identity, sequence)?;
             }
-            self.definition_mut(fence.definition)?
-                .quarantine
-                .remove(&row.identity);
+            self.leave_quarantine(fence.definition, row.identity)?;
             self.history.push(HistoryEntry {
                 at: now,
                 definition: fence.definition,

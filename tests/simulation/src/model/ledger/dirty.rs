@@ -90,7 +90,7 @@ impl Tables {
     ) -> Result<(), Denied> {
         for (identity, sequence) in rows {
             if self.remove_dirty(definition, *identity, *sequence)?.is_some() {
-                self.definition_mut(definition)?.quarantine.remove(identity);
+                self.leave_quarantine(definition, *identity)?;
             }
         }
         Ok(())

@@ -191,6 +191,28 @@ impl Ledger for ModelLedger {
         .await
     }
 
+    async fn let_go(&self, fence: Fence, ids: &[Identity]) -> PortResult<()> {
+        self.write("let_go", fence, |tables, _| {
+            for identity in ids {
+                tables.end_hold(self.definition, *identity)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Nobody reverts a run in a simulated history, so that this is no step of it.
+    async fn held(&self, ids: &[Identity]) -> PortResult<BTreeSet<Identity>> {
+        let tables = self.store.tables();
+        let mut held = BTreeSet::new();
+        for identity in ids {
+            if tables.is_held(self.definition, *identity)? {
+                held.insert(*identity);
+            }
+        }
+        Ok(held)
+    }
+
     async fn clear_dirty(&self, fence: Fence, rows: &[(Identity, u64)]) -> PortResult<()> {
         if rows.is_empty() {
             return Ok(());

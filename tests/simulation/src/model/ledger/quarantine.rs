@@ -62,6 +62,34 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether a row is held after a revert, and neither accepted by a person nor asked to be tried again.
+    pub(super) fn is_held(&self, definition: DefinitionId, identity: Identity) -> Result<bool, Denied> {
+        let found = self.definition(definition)?.quarantine.get(&identity);
+        Ok(found.is_some_and(|stored| {
+            stored.entry.failure.code == HELD && stored.retry_at.is_none() && stored.ignored.is_none()
+        }))
+    }
+
+    /// What was recorded about a row takes the ground of its refusal away; one that is held stays.
+    pub(super) fn leave_quarantine(
+        &mut self,
+        definition: DefinitionId,
+        identity: Identity,
+    ) -> Result<(), Denied> {
+        if !self.is_held(definition, identity)? {
+            self.definition_mut(definition)?.quarantine.remove(&identity);
+        }
+        Ok(())
+    }
+
+    /// A row that was held is the same on both sides again.
+    pub(super) fn end_hold(&mut self, definition: DefinitionId, identity: Identity) -> Result<(), Denied> {
+        if self.is_held(definition, identity)? {
+            self.definition_mut(definition)?.quarantine.remove(&identity);
+        }
+        Ok(())
+    }
+
     pub(super) fn quarantined(
         &self,
         definition: DefinitionId,

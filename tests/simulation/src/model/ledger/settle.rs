@@ -9,6 +9,7 @@ use syncbridge_domain::effect::{EffectState, Fence};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::{EffectId, RunId};
 use syncbridge_domain::ledger::LedgerRow;
+use syncbridge_domain::revert::Hold;
 use syncbridge_engine::ports::{Settlement, Verdict};
 
 use super::denied::Denied;
@@ -64,10 +65,12 @@ impl Tables {
             Verdict::Quarantined(entry) => Some((entry.as_ref(), settlement.clears_dirty)),
             _ => None,
         });
-        let held = applied.iter().filter_map(|applied| {
-            let entry = applied.settlement.holds.as_deref()?;
-            Some((entry, applied.settlement.clears_dirty))
-        });
+        let held = applied
+            .iter()
+            .filter_map(|applied| match &applied.settlement.hold {
+                Hold::Begins(entry) => Some((entry.as_ref(), applied.settlement.clears_dirty)),
+                Hold::AsItIs | Hold::Ends => None,
+            });
         // One entry a row, the last one.
         let entries: BTreeMap<Identity, (&NewQuarantine, Option<u64>)> = quarantined
             .chain(held)
@@ -101,13 +104,12 @@ impl Tables {
                 };
                 self.mark(fence.definition, &[mark], now)?;
             }
-            self.definition_mut(fence.definition)?
-                .quarantine
-                .remove(&provisional);
+            self.leave_quarantine(fence.definition, provisional)?;
         }
-        self.definition_mut(fence.definition)?
-            .quarantine
-            .remove(&row.identity);
+        self.leave_quarantine(fence.definition, row.identity)?;
+        if applied.settlement.hold == Hold::Ends {
+            self.end_hold(fence.definition, row.identity)?;
+        }
         Ok(())
     }
 }
