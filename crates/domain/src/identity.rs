@@ -158,7 +158,8 @@ impl<'de> Deserialize<'de> for Key {
 /// Bytes of a hexadecimal text of even length.
 #[must_use]
 pub fn parse_hex(text: &str) -> Option<Vec<u8>> {
-    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+    // Reading a number would take a sign for a digit.
+    if !text.bytes().all(|byte| byte.is_ascii_hexdigit()) || !text.len().is_multiple_of(2) {
         return None;
     }
     (0..text.len())
@@ -421,6 +422,28 @@ mod tests {
         let identity = Identity::new(&hash_key(), "db/public.contracts", &key);
         assert_eq!(identity.to_string(), "b54e476ae61f47cbd8bf79f67ef4c223");
         assert_eq!(SyncKey::of(identity).as_str(), "1fvjzdwvzq7i7f5rp3z6z7pjqrd");
+    }
+
+    #[test]
+    fn a_key_that_was_stored_as_text_is_the_same_and_a_damaged_text_is_none() {
+        let stored = serde_json::to_string(&key(PgType::Text, "PRJ-7")).unwrap();
+        assert_eq!(stored, "\"0500000005505 24a2d37\"".replace(' ', ""));
+        assert_eq!(
+            serde_json::from_str::<Key>(&stored).unwrap(),
+            key(PgType::Text, "PRJ-7")
+        );
+        assert_eq!(parse_hex("00fFa0"), Some(vec![0, 255, 160]));
+        assert_eq!(parse_hex(""), Some(Vec::new()));
+        for damaged in ["0", "0g", "+f", "é", "00 0"] {
+            assert_eq!(parse_hex(damaged), None, "{damaged}");
+        }
+    }
+
+    #[test]
+    fn what_is_printed_of_keys_tells_no_secret_and_no_value() {
+        assert_eq!(format!("{:?}", HashKey::new(7, &[42; 32])), "HashKey(7)");
+        assert_eq!(HashKey::new(7, &[42; 32]).id(), 7);
+        assert_eq!(format!("{:?}", key(PgType::Text, "PRJ-7")), "Key(10 bytes)");
     }
 
     #[test]
