@@ -18,6 +18,7 @@ mod deletes;
 mod errors;
 mod every_type;
 mod guards;
+mod guards_both_ways;
 mod history;
 mod keys;
 mod late;
