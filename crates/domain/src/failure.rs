@@ -5,6 +5,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Codes of rows that wait for nothing but a person's approval: `run --approve` takes them up at once, whenever else they
+/// would be tried again.
+pub const AWAIT_APPROVAL: [&str; 4] = [
+    "plan.needed",
+    "plan.first_inserts",
+    "item.suspected_gone",
+    "item.gone_or_hidden",
+];
+
 /// How far a failure reaches. Only [`Scope::Row`] and [`Scope::Column`] fill the quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

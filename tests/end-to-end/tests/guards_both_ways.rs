@@ -214,6 +214,19 @@ async fn c_07_what_a_lost_token_leaves_out_is_suspected_only() {
 }
 
 #[tokio::test]
+async fn c_07_an_approval_is_no_leave_to_empty_a_table() {
+    let world = both(json!({})).await;
+    deleted_in_the_list(&world, 1..=ROWS).await;
+    token_lost(&world).await;
+    nothing_is_deleted(&world, (ROWS, 0), &["completed_with_errors", "failed"]).await;
+    // That they are gone is approved; that it may be so many is another question.
+    world.run_with("t", &["--approve"]);
+    assert_eq!(rows(&world).await, ROWS);
+    world.run_with("t", &["--approve", "--allow-deletes", "120"]);
+    assert_eq!(rows(&world).await, 0);
+}
+
+#[tokio::test]
 async fn c_07_items_out_of_sight_while_the_token_is_lost_keep_their_rows() {
     for attested in [true, false] {
         let world = both(match attested {

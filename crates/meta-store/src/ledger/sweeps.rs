@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use syncbridge_domain::effect::Fence;
+use syncbridge_domain::failure::AWAIT_APPROVAL;
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::ids::RunId;
 use syncbridge_domain::mapping::LayoutStamp;
@@ -110,11 +111,12 @@ impl DefinitionStore {
                  SELECT definition_id, workspace_id, identity, key, mark_generation, mark_lsn,
                         suspected_delete, nextval('dirty_sequence')
                  FROM quarantine
-                 WHERE definition_id = $1 AND code IN ('plan.needed', 'plan.first_inserts') AND ignored_at IS NULL
+                 WHERE definition_id = $1 AND code = ANY($2) AND ignored_at IS NULL
                  ORDER BY identity
                  ON CONFLICT (definition_id, identity) DO NOTHING",
             )
             .bind(self.definition.uuid())
+            .bind(AWAIT_APPROVAL.as_slice())
             .execute(&mut *tx)
             .await?;
             tx.commit().await?;

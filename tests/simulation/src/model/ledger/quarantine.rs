@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use syncbridge_domain::dirty::{Ignored, NewQuarantine, Quarantined, retry_delay};
-use syncbridge_domain::failure::Failure;
+use syncbridge_domain::failure::{AWAIT_APPROVAL, Failure};
 use syncbridge_domain::feed::{Lsn, Mark};
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::ids::DefinitionId;
@@ -12,9 +12,6 @@ use super::denied::Denied;
 use super::dirty::taken_over;
 use super::effects::later;
 use super::tables::{StoredDirty, StoredQuarantine, Tables};
-
-/// Refused for want of a person's approval.
-const WITHOUT_APPROVAL: [&str; 2] = ["plan.needed", "plan.first_inserts"];
 
 impl Tables {
     /// Puts a row into quarantine; its dirty row is moved where the sequence is still the given one.
@@ -115,7 +112,7 @@ impl Tables {
 
     pub(super) fn requeue_approved(&mut self, definition: DefinitionId) -> Result<u64, Denied> {
         self.requeue(definition, |stored| {
-            WITHOUT_APPROVAL.contains(&stored.entry.failure.code.as_str()) && stored.ignored.is_none()
+            AWAIT_APPROVAL.contains(&stored.entry.failure.code.as_str()) && stored.ignored.is_none()
         })
     }
 
