@@ -22,8 +22,9 @@ const SLOW_COMMITS: &str =
     create constraint trigger wait after insert or update or delete on t
         deferrable initially deferred for each row execute function wait();";
 
+/// Sessions that are committing; a commit that no longer waits is not over yet.
 const COMMITTING: &str = "from pg_stat_activity
-    where datname = current_database() and query = 'COMMIT' and wait_event = 'advisory'";
+    where datname = current_database() and query = 'COMMIT' and state = 'active'";
 
 /// What becomes of a transaction that was about to commit when we were killed.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,8 @@ async fn killed_while_committing(world: &World, end: End) {
     let mut holder = session(world).await;
     say(&mut holder, "select pg_advisory_lock(13)").await;
     let mut child = world.start("killed", &["run", "t"]);
-    let waiting = format!("select count(*) {COMMITTING}");
+    let committing = format!("select count(*) {COMMITTING}");
+    let waiting = format!("{committing} and wait_event = 'advisory'");
     until("the source commits", || async {
         world.count(&waiting).await == 1
     })
@@ -94,7 +96,7 @@ async fn killed_while_committing(world: &World, end: End) {
     }
     say(&mut holder, "select pg_advisory_unlock(13)").await;
     until("the commit is over", || async {
-        world.count(&waiting).await == 0
+        world.count(&committing).await == 0
     })
     .await;
 }
