@@ -1,8 +1,9 @@
 //! killed at any moment, run again, nothing lost and nothing twice.
 //!
 //! One program for both forms: `SYNCBRIDGE_SOAK_KILLS` says how often (20 where it is not set, 500 in
-//! `make soak`). The moments are drawn from a seed that is printed: so many item writes after the start, or so
-//! many milliseconds, so that kills fall before, between and after admitting, sending and settling.
+//! `make soak`). The moments are drawn from a seed that is printed: so many item writes after the start, the first write on
+//! record that is not settled, or so many milliseconds, so that kills fall before, between and after admitting, sending and
+//! settling.
 
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Source {
 
     /// Starts a run and kills it at a random moment; how many writes it left open.
     async fn killed_run(&mut self) -> u64 {
-        let (how, amount) = (self.random.below(2), self.random.below(1_000));
+        let (how, amount) = (self.random.below(3), self.random.below(1_000));
         let written = async |world: &World| {
             let writes = world.writes().await;
             writes.creates + writes.patches + writes.deletes
@@ -83,6 +84,7 @@ impl Source {
         while child.try_wait().expect("a child").is_none() {
             let reached = match how {
                 0 => written(&self.world).await >= start + 1 + amount % CHANGES,
+                1 => self.world.effects().await.open > 0,
                 _ => began.elapsed() >= Duration::from_millis(50 + amount),
             };
             if reached {
@@ -97,7 +99,7 @@ impl Source {
 }
 
 async fn killed_again_and_again(feed: serde_json::Value, more: &[&str], seed: u64) {
-    let mut world = World::with(|options| options.latency_ms = 3).await;
+    let mut world = World::with(|options| options.latency_ms = 20).await;
     world.shorten_leases();
     let mut source = Source::begin(world, seed).await;
     let definition = source.world.definition(
