@@ -6,9 +6,10 @@
 use std::collections::BTreeSet;
 
 use syncbridge_domain::conflict::ParkedConflict;
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
-use syncbridge_domain::effect::{Admission, NewEffect, Subject};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
+use syncbridge_domain::effect::{Admission, EffectKind, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
+use syncbridge_domain::feed::Mark;
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::item_of;
@@ -173,6 +174,16 @@ impl<W: World> Session<'_, W> {
             .filter(|(work, _, kind, _)| *kind != Recorded::Adopted && !work.resolutions.is_empty())
             .map(|(work, ..)| work.clone())
             .collect();
+        let replaced = records.iter().filter_map(|(work, row, ..)| {
+            let base = work.base.as_ref()?;
+            let is_another = base.version.guid != row.version.guid;
+            is_another.then(|| self.buried_item(base, EffectKind::CreateItem))?
+        });
+        let replaced: Vec<DirtyMark> = replaced.collect();
+        self.ports
+            .ledger
+            .mark_dirty(self.fence(), &replaced, None)
+            .await?;
         let rows: Vec<LedgerRow> = records.iter().map(|(_, row, ..)| row.clone()).collect();
         let causes: Vec<Cause> = records.iter().map(|(.., cause)| cause.clone()).collect();
         let ledger = self.ports.ledger;
@@ -289,9 +300,12 @@ impl<W: World> Session<'_, W> {
             .admit(self.fence(), self.spec.run, &effects)
             .await?;
         let mut admitted = Vec::with_capacity(writes.len());
+        let mut buried = Vec::new();
         for (write, admission) in writes.into_iter().zip(admissions) {
             match admission {
                 Admission::Admitted => {
+                    let base = write.work().base.as_ref();
+                    buried.extend(base.and_then(|base| self.buried_item(base, write.effect().kind)));
                     self.foresee(&write);
                     admitted.push(write);
                 }
@@ -302,6 +316,9 @@ impl<W: World> Session<'_, W> {
                     stale.push(Work { rounds, ..work });
                 }
             }
+        }
+        if !buried.is_empty() {
+            self.ports.ledger.mark_dirty(self.fence(), &buried, None).await?;
         }
         Ok((admitted, stale))
     }
@@ -402,6 +419,23 @@ impl<W: World> Session<'_, W> {
         };
         self.count_turns(&mut rest, &attempt.turns);
         Some(rest)
+    }
+
+    /// What makes the item of a buried row dirty once its row gets another one: a person may have taken it out of the
+    /// recycle bin, which the list told when it was still this row's.
+    pub(crate) fn buried_item(&self, base: &LedgerRow, kind: EffectKind) -> Option<DirtyMark> {
+        let replaces = matches!(kind, EffectKind::CreateItem | EffectKind::InsertRow);
+        if !(replaces && base.state == LedgerState::Tombstone && self.takes_inserts()) {
+            return None;
+        }
+        let subject = self.subject_of_item(base.version.guid, &base.item);
+        Some(DirtyMark {
+            identity: subject.identity,
+            key: subject.key,
+            mark: Mark::default(),
+            suspected_delete: false,
+            target: TargetHint::Changed,
+        })
     }
 
     /// Whom a dirty row stands for: an item that was to become a row and did not is still only an item.

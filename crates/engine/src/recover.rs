@@ -5,6 +5,7 @@
 //! that the next write of our own moves the item past it. An armed create whose row is gone is looked for
 //! again, ever less often, and its item deleted if it shows up.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ use crate::versions::Asked;
 use crate::work::{Attempt, Heard, Held, Work};
 
 /// No request is under way for longer than this after its write was recorded (DESIGN §8).
-const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
+pub(crate) const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 /// Effects looked at in one go.
 const PAGE: u32 = 1_000;
 
@@ -83,6 +84,7 @@ impl<W: World> Session<'_, W> {
         for ((effect, base), finding) in open.into_iter().zip(bases).zip(findings) {
             // What people did after it may have been told already.
             let news = matches!(finding, Finding::Then { .. } | Finding::Unclear(_));
+            let buried = base.as_ref().and_then(|base| self.buried_item(base, effect.kind));
             let verdicts = match finding {
                 Finding::Unclear(item) => {
                     let row = rows.next();
@@ -114,6 +116,7 @@ impl<W: World> Session<'_, W> {
                     ..dirty_mark(&effect, mark)
                 });
             }
+            marks.extend(buried.filter(|_| applied));
             if let [
                 Settlement {
                     verdict: Verdict::Armed,
@@ -155,28 +158,45 @@ impl<W: World> Session<'_, W> {
             Finding::Applied(item) => item,
             Finding::Partly(item) | Finding::Unclear(item) => Some(item),
         };
+        // Refused for an item that was there already, or still under way.
+        let made_nothing = || settle(effect, self.pending(effect).unwrap_or(Verdict::Released));
         // The item that the ledger links to the row was there before this create, which met it and made nothing.
         if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base)
             && base.version.guid == found.version.guid
         {
-            return Some(vec![settle(effect, Verdict::Released)]);
+            return Some(vec![made_nothing()]);
+        }
+        // A later run linked the row to a person's item: what landed is a second one beside it, which is told when it is
+        // met.
+        if let (EffectKind::CreateItem, Some(_), Some(base)) = (effect.kind, &item, &base)
+            && self.pulls()
+            && base.state == LedgerState::Live
+            && base.last_run.uuid() > effect.run.uuid()
+        {
+            return Some(vec![made_nothing()]);
         }
         // Two creates of one row were under way, and the item may be the first one's.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
             && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
             && let Some(earlier) = self.earlier_create(armed, effect.subject.identity, found)
         {
-            let refused = settle(effect, Verdict::Released);
-            return self.landed_earlier(earlier, base, found, refused).map(Vec::from);
+            return self
+                .landed_earlier(earlier, base, found, made_nothing())
+                .map(Vec::from);
         }
-        // Nobody can tell which of several creates it was, people having written over it: it is judged by content.
+        // Where people wrote over it, it may be that of any of several creates: the one that it is most like made it.
+        // Where that is not this one, it is judged by content.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
             && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
-            && armed.iter().any(|other| {
-                other.kind == EffectKind::CreateItem && other.subject.identity == effect.subject.identity
-            })
         {
-            return Some(vec![settle(effect, Verdict::Released)]);
+            let like = |sent| evidence::likeness(&self.spec.mapping, sent, found);
+            let of_this_row = |other: &&Effect| {
+                other.kind == EffectKind::CreateItem && other.subject.identity == effect.subject.identity
+            };
+            let others = armed.iter().filter(of_this_row);
+            if others.map(|other| like(&other.sent)).max() >= Some(like(&effect.sent)) {
+                return Some(vec![made_nothing()]);
+            }
         }
         let attempt = attempt_of(effect, base);
         let settled = self.applied(&attempt, item, Witness::Look, None)?;
@@ -209,6 +229,8 @@ impl<W: World> Session<'_, W> {
                 state: EffectState::Armed,
                 ..effect
             });
+            // The newest last, whichever of them are due.
+            of_this_row.sort_by_key(|effect| (Reverse(effect.age), effect.id));
         }
     }
 
@@ -291,12 +313,15 @@ impl<W: World> Session<'_, W> {
         for (effect, base) in armed.into_iter().zip(bases) {
             match threat(&effect, base.as_ref()) {
                 Threat::None => harmless.push(settle(&effect, Verdict::Released)),
-                Threat::Parried => waiting.push(effect.id),
+                Threat::Parried if effect.due => waiting.push(effect.id),
+                Threat::Parried => {}
                 Threat::Change => {
                     marks.push(dirty_mark(&effect, mark));
                     self.know_armed([effect]);
                 }
-                Threat::LateCreate => orphans.push((effect, base)),
+                Threat::LateCreate if effect.due => orphans.push((effect, base)),
+                // Not looked for again yet, and still not to be forgotten by whoever meets its item.
+                Threat::LateCreate => self.know_armed([effect]),
             }
         }
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
