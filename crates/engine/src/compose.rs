@@ -267,19 +267,14 @@ impl<W: World> Session<'_, W> {
             before: expected,
         };
         let fields = Fields::from([(STATE_COLUMN.to_owned(), Json::String(ARCHIVED.to_owned()))]);
+        let mut after = agreed.clone();
+        self.take_landed(work, &mut after);
         let write = Write::Patch {
             item: base.item.clone(),
             expected,
             fields: fields.clone(),
         };
-        self.attempt(
-            work,
-            EffectKind::PatchItem,
-            write,
-            fields,
-            Some(link),
-            agreed.clone(),
-        )
+        self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after)
     }
 
     pub(crate) fn attempt(

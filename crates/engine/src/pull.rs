@@ -221,17 +221,20 @@ impl<W: World> Session<'_, W> {
         let mut before = Agreed::unknown(self.spec.mapping.fields.len());
         let known = work.base.as_ref().and_then(|base| self.agreed_now(base));
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
-            let Some(shown) = item.value(&field.target) else {
-                continue;
-            };
-            let hash = target_hash(self.ports.hash_key, shown);
+            let shown = item.value(&field.target);
             // The row did not exist, so it held nothing: whatever it holds once it is there is the source's own.
             let nothing = source_hash(self.ports.hash_key, &None);
-            before.fields[at] = (nothing, hash);
+            let hash = shown.and_then(|shown| target_hash(self.ports.hash_key, shown));
+            // It comes back under its key, whether the list shows it or not.
             if let Some(text) = key.get(&field.column) {
+                before.fields[at] = (nothing, hash);
                 set.push((at, Some(text.as_str().into())));
                 continue;
             }
+            let Some(shown) = shown else {
+                continue;
+            };
+            before.fields[at] = (nothing, hash);
             // A row that comes back has back what the source once gave to the list.
             let was_ours = !field.passive && known.as_ref().is_some_and(|known| known.fields[at].1 == hash);
             if field.direction == Direction::Push && !was_ours {
