@@ -85,6 +85,11 @@ pub enum Action {
         /// Polls.
         polls: u32,
     },
+    /// Whichever worker is the first to stand at this point from now on dies there.
+    KillAt {
+        /// Number of the point.
+        point: u8,
+    },
     /// The newest worker stops responding at an await point, after so many polls.
     Freeze {
         /// Polls.
@@ -194,6 +199,7 @@ impl Action {
             Action::Run(Job::Repair) => "repair",
             Action::Run(Job::Plan) => "plan",
             Action::Kill { .. } => "kill",
+            Action::KillAt { .. } => "kill_at",
             Action::Freeze { .. } => "freeze",
             Action::Adrift { .. } => "adrift",
             Action::Thaw => "thaw",
@@ -248,6 +254,26 @@ pub fn draw(random: &mut Random, rows: u8) -> History {
             gap: gap(random),
             action: action(random, rows),
         });
+    }
+    history
+}
+
+/// The same history, with workers that die at points which chance alone would rarely choose.
+#[must_use]
+pub fn with_deaths(mut history: History, random: &mut Random) -> History {
+    for _ in 0..random.between(0, 3) {
+        let runs = (0..history.len()).filter(|at| matches!(history[*at].action, Action::Run(_)));
+        let runs: Vec<usize> = runs.collect();
+        if runs.is_empty() {
+            break;
+        }
+        let dies = Step {
+            gap: 0,
+            action: Action::KillAt {
+                point: small(random, 250),
+            },
+        };
+        history.insert(*random.pick(&runs) + 1, dies);
     }
     history
 }

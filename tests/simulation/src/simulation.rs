@@ -13,6 +13,7 @@ use syncbridge_target_graph::column::DesiredList;
 use crate::actors;
 use crate::clock::{SimClock, Timeline};
 use crate::coverage::{Counts, Coverage};
+use crate::demands::Point;
 use crate::events::Events;
 use crate::executor::{Executor, ProcessId, Stepped, Stop};
 use crate::faults::Faults;
@@ -54,9 +55,14 @@ impl Setting {
     /// The setting of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        match crate::scenario::direction(&mut Random::stream(seed, "direction", 0)) {
+        let drawn = match crate::scenario::direction(&mut Random::stream(seed, "direction", 0)) {
             Direction::Push => Self::pushing(seed),
             back => Self::writing_back(seed, back),
+        };
+        let deaths = &mut Random::stream(seed, "deaths", 0);
+        Self {
+            history: crate::history::with_deaths(drawn.history, deaths),
+            ..drawn
         }
     }
 
@@ -112,6 +118,8 @@ pub struct Verdict {
 pub(crate) struct Simulation {
     pub(crate) world: World,
     pub(crate) executor: Executor,
+    /// Where workers die: at each of these points the first one that stands there.
+    dies_at: Vec<Point>,
 }
 
 impl Drop for Simulation {
@@ -179,7 +187,11 @@ impl Simulation {
             people,
             trouble: Trouble::new(Random::stream(seed, "trouble", 0)),
         });
-        let mut simulation = Self { world, executor };
+        let mut simulation = Self {
+            world,
+            executor,
+            dies_at: Vec::new(),
+        };
         simulation.provision()?;
         Ok(simulation)
     }
@@ -262,6 +274,9 @@ impl Simulation {
             self.executor.kill(process);
             self.stopped(process, Stop::Kill);
         }
+        if let Stepped::Polled(process) = stepped {
+            self.dies_there(process);
+        }
         if self.executor.polls() > MOST_POLLS {
             return Err(Violation {
                 invariant: "an end",
@@ -270,6 +285,28 @@ impl Simulation {
         }
         invariants::after_step(&self.world)?;
         Ok(stepped)
+    }
+
+    /// Kills a process that has come to where one is to die.
+    fn dies_there(&mut self, process: ProcessId) {
+        if self.dies_at.is_empty() || !self.executor.is_alive(process) {
+            return;
+        }
+        let Some(place) = self.world.place_of(process) else {
+            return;
+        };
+        if let Some(at) = self.dies_at.iter().position(|point| place.is_at(*point)) {
+            self.dies_at.remove(at);
+            self.executor.kill(process);
+            self.stopped(process, Stop::Kill);
+        }
+    }
+
+    /// Nobody stops any more.
+    pub(crate) fn forget_stops(&mut self) {
+        self.dies_at.clear();
+        self.executor.forget_stops();
+        self.world.network.set_adrift(None);
     }
 
     fn stopped(&self, process: ProcessId, stop: Stop) {
@@ -326,10 +363,7 @@ impl Simulation {
 
     /// Lets everything happen until no process has anything to do.
     pub(crate) fn run_out(&mut self) -> Result<(), Violation> {
-        let alive = |executor: &Executor, world: &World| {
-            world.processes().iter().any(|known| executor.is_alive(known.id))
-        };
-        while alive(&self.executor, &self.world) {
+        while self.executor.anything_lives() {
             if self.step()? == Stepped::Idle {
                 return Err(Violation {
                     invariant: "an end",
@@ -350,6 +384,7 @@ impl Simulation {
             } => actors::commit(world, changes, *after, *rolled_back),
             Action::Run(job) => worker::start(world, *job),
             Action::Kill { polls } => self.stop_newest(*polls, Stop::Kill),
+            Action::KillAt { point } => self.dies_at.extend(Point::of_number(*point)),
             Action::Freeze { polls } => self.stop_newest(*polls, Stop::Freeze),
             Action::Adrift { millis } => {
                 let later = Duration::from_millis(u64::from(*millis));

@@ -86,7 +86,7 @@ fn scene(random: &mut Random, rows: u8) -> Vec<Step> {
     let push = Action::Run(Job::Push);
     let soon = |random: &mut Random| millis(random, 1_500, 6_000);
     let item = small(random, 250);
-    let steps = match random.below(7) {
+    let steps = match random.below(8) {
         // Both sides change the same few cells before anybody looks.
         0 => {
             let mut steps = vec![(10, push.clone())];
@@ -152,6 +152,28 @@ fn scene(random: &mut Random, rows: u8) -> Vec<Step> {
             (10, push.clone()),
             (soon(random), push),
         ],
+        // Both sides add the same row, the table while the worker is about to.
+        6 => {
+            let row = small(random, rows);
+            let insert = Change::Insert {
+                row,
+                values: values(random),
+            };
+            let values = values(random);
+            vec![
+                (10, Action::Run(Job::Push)),
+                (soon(random), Action::AddKeyed { row, values }),
+                (10, push),
+                (
+                    millis(random, 150, 450),
+                    Action::Commit {
+                        changes: vec![insert],
+                        after: 0,
+                        rolled_back: false,
+                    },
+                ),
+            ]
+        }
         // A row is copied in the grid, and the copy is edited.
         _ => vec![
             (10, push.clone()),

@@ -148,9 +148,24 @@ impl ModelStore {
     /// The item from which a row of this identity is being made.
     #[must_use]
     pub fn being_inserted(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
+        self.item_of_write(definition, identity, |kind| kind == EffectKind::InsertRow)
+    }
+
+    /// The item from which a row of this identity is being written.
+    #[must_use]
+    pub fn being_written(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
+        self.item_of_write(definition, identity, EffectKind::is_of_row)
+    }
+
+    fn item_of_write(
+        &self,
+        definition: DefinitionId,
+        identity: Identity,
+        such: impl Fn(EffectKind) -> bool,
+    ) -> Option<ItemLink> {
         let tables = self.tables();
         let open = |effect: &&Arc<tables::StoredEffect>| {
-            effect.answers_to(definition, identity) && effect.new.kind == EffectKind::InsertRow
+            effect.answers_to(definition, identity) && such(effect.new.kind)
         };
         let effect = tables.effects.values().rfind(open)?;
         effect.new.item.clone()
