@@ -213,9 +213,11 @@ fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> R
                 ),
             ));
         }
-        let lost = overridden
+        // Records of earlier writes may be about the same value, which both sides agreed on since.
+        let lost = world.store.overridden_by_writer(definition(), identity);
+        let lost = lost
             .iter()
-            .rfind(|edit| edit.identity == identity && edit.column == field.column && such(&edit.source));
+            .rfind(|edit| edit.column == field.column && such(&edit.source));
         if let Some(lost) = lost {
             later_one_wins(world, field, before, lost)?;
         }
@@ -223,7 +225,9 @@ fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> R
     Ok(())
 }
 
-/// I3, the stated policy: where the later change wins, a value that lost was there before the list's.
+/// I3, the stated policy: where the later change wins, a value of the source lost only because the item was changed
+/// after the row was. Both instants are of the whole row and the whole item, as `docs/conflicts.md` says; a value that
+/// was written after the item's instant makes its row the later one, whatever else is in it.
 fn later_one_wins(
     world: &World,
     field: &FieldMapping,
@@ -242,7 +246,7 @@ fn later_one_wins(
         .people
         .source_holds_since(lost.identity, &field.target, same);
     match (lost.target_at, before.changed_at(), ours) {
-        (Some(theirs), Some(changed), Some(ours)) if by_policy && changed > theirs && ours > theirs => {
+        (Some(theirs), Some(changed), Some(ours)) if by_policy && changed >= theirs && ours >= theirs => {
             Err(violated(
                 "I3",
                 format!(

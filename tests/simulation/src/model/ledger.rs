@@ -148,27 +148,16 @@ impl ModelStore {
     /// The item from which a row of this identity is being made.
     #[must_use]
     pub fn being_inserted(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
-        self.item_of_write(definition, identity, |kind| kind == EffectKind::InsertRow)
+        let tables = self.tables();
+        let write = tables.write_of_row(definition, identity)?;
+        let inserts = write.new.kind == EffectKind::InsertRow;
+        write.new.item.clone().filter(|_| inserts)
     }
 
     /// The item from which a row of this identity is being written.
     #[must_use]
     pub fn being_written(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
-        self.item_of_write(definition, identity, EffectKind::is_of_row)
-    }
-
-    fn item_of_write(
-        &self,
-        definition: DefinitionId,
-        identity: Identity,
-        such: impl Fn(EffectKind) -> bool,
-    ) -> Option<ItemLink> {
-        let tables = self.tables();
-        let open = |effect: &&Arc<tables::StoredEffect>| {
-            effect.answers_to(definition, identity) && such(effect.new.kind)
-        };
-        let effect = tables.effects.values().rfind(open)?;
-        effect.new.item.clone()
+        self.tables().write_of_row(definition, identity)?.new.item.clone()
     }
 
     /// A backup.
@@ -252,7 +241,21 @@ impl ModelStore {
     pub fn overridden(&self, definition: DefinitionId) -> Vec<OverriddenEdit> {
         let tables = self.tables();
         let found = tables.definitions.get(&definition);
-        found.map(|found| found.overridden.clone()).unwrap_or_default()
+        let edits = found.into_iter().flat_map(|found| &found.overridden);
+        edits.map(|(_, edit)| edit.clone()).collect()
+    }
+
+    /// Those of a row that lost to the run that is writing it now, oldest first.
+    #[must_use]
+    pub fn overridden_by_writer(&self, definition: DefinitionId, identity: Identity) -> Vec<OverriddenEdit> {
+        let tables = self.tables();
+        let Some(run) = tables.write_of_row(definition, identity).map(|effect| effect.run) else {
+            return Vec::new();
+        };
+        let found = tables.definitions.get(&definition);
+        let edits = found.into_iter().flat_map(|found| &found.overridden);
+        let of_writer = edits.filter(|(by, edit)| *by == run && edit.identity == identity);
+        of_writer.map(|(_, edit)| edit.clone()).collect()
     }
 
     /// What happened, oldest first.
