@@ -88,9 +88,9 @@ impl<W: World> Session<'_, W> {
                 Intent::WriteRow(attempt) => round.row_writes.push(*attempt),
                 Intent::Look => round.looks.push(work),
                 Intent::ReadSource => round.unread.push(work),
-                Intent::ParkConflicts(conflicts, entry) => {
-                    round.conflicts.extend(conflicts);
-                    round.quarantines.push((*entry, work.dirty));
+                Intent::ParkConflicts(parked) => {
+                    round.conflicts.extend(parked.conflicts);
+                    round.quarantines.push((parked.entry, work.dirty));
                 }
                 Intent::Wait => round.waiting.push(work),
                 Intent::Quarantine(entry) => round.quarantines.push((*entry, work.refused_sequence())),
@@ -110,13 +110,7 @@ impl<W: World> Session<'_, W> {
         let mut again = Vec::new();
         self.finish_done(round.done).await?;
         self.mark_left(round.waiting).await?;
-        if !round.conflicts.is_empty() {
-            self.counters.conflicts += round.conflicts.len() as u64;
-            self.ports
-                .ledger
-                .park_conflicts(self.fence(), self.spec.run, &round.conflicts)
-                .await?;
-        }
+        self.keep_conflicts(&round.conflicts).await?;
         if syncbridge_domain::sabotaged!("refused row dropped") {
             let refused = round.quarantines.iter();
             let gone: Vec<_> = refused
@@ -335,6 +329,12 @@ impl<W: World> Session<'_, W> {
         self.check()?;
         let (admitted, stale) = self.admit(writes, left).await?;
         self.record_overrides(&admitted).await?;
+        let beside: Vec<ParkedConflict> = admitted
+            .iter()
+            .filter_map(|attempt| attempt.waits.as_deref())
+            .flat_map(|parked| parked.conflicts.clone())
+            .collect();
+        self.keep_conflicts(&beside).await?;
         let halves: Vec<Work> = admitted
             .iter()
             .filter_map(|one| self.rest_of_decision(one))
@@ -353,6 +353,18 @@ impl<W: World> Session<'_, W> {
         let halves = halves.into_iter().filter(|work| !open.contains(&work.identity()));
         again.extend(self.refreshed(halves.collect()).await?);
         Ok(again)
+    }
+
+    /// Keeps conflicts for people to decide.
+    async fn keep_conflicts(&mut self, conflicts: &[ParkedConflict]) -> PortResult<()> {
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        self.counters.conflicts += conflicts.len() as u64;
+        self.ports
+            .ledger
+            .park_conflicts(self.fence(), self.spec.run, conflicts)
+            .await
     }
 
     /// Both values of an edit that is about to lose are kept before it does.
@@ -405,10 +417,9 @@ impl<W: World> Session<'_, W> {
 }
 
 impl<W: World> Session<'_, W> {
-    /// The work that a write leaves behind where part of its decision waits for a person: it is judged anew, on what the
-    /// item then shows.
+    /// The work that a write leaves behind where its row is judged anew, on what the item then shows.
     fn rest_of_decision(&self, attempt: &Attempt) -> Option<Work> {
-        if !attempt.parks {
+        if !attempt.judged_again {
             return None;
         }
         let mut rest = Work {

@@ -150,11 +150,12 @@ impl<W: World> Session<'_, W> {
             Intent::Write(mut attempt) => {
                 attempt.overrides = overrides;
                 attempt.turns = turns;
-                if decision.fields.contains(&FieldDecision::ConflictParked) || !work.resolutions.is_empty() {
-                    // What waits for a person is still to be parked, or what a person decided to be closed: the dirty
-                    // row outlives this write.
-                    attempt.parks = true;
+                let waits = self.conflicts_to_park(work, decision);
+                if !work.resolutions.is_empty() || waits.is_some() && work.part().is_some() {
+                    attempt.judged_again = true;
                     attempt.kept = attempt.work.dirty.take();
+                } else {
+                    attempt.waits = waits.map(Box::new);
                 }
                 Intent::Write(attempt)
             }
@@ -317,7 +318,8 @@ impl<W: World> Session<'_, W> {
             sends: 0,
             in_doubt: false,
             taken: false,
-            parks: false,
+            waits: None,
+            judged_again: false,
             kept: None,
             overrides: Vec::new(),
             answered: None,

@@ -489,7 +489,8 @@ impl<W: World> Session<'_, W> {
             return Ok(patch);
         }
         if decision.fields.contains(&FieldDecision::ConflictParked) {
-            return Ok(self.park_conflicts(work, decision).unwrap_or(Intent::Look));
+            let parked = self.conflicts_to_park(work, decision);
+            return Ok(parked.map_or(Intent::Look, |parked| Intent::ParkConflicts(Box::new(parked))));
         }
         let mut fresh = agreed.clone();
         fresh.digest = self.digest(&source.cells);

@@ -26,7 +26,7 @@ use syncbridge_domain::version::Version;
 use crate::ports::PortResult;
 use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
-use crate::work::{Held, Intent, RowAttempt, Work};
+use crate::work::{Held, Intent, Parked, RowAttempt, Work};
 
 /// An item that stood in the list before the definition did: no row is made of it by itself.
 pub(crate) const FIRST_INSERTS: &str = "plan.first_inserts";
@@ -463,10 +463,14 @@ impl<W: World> Session<'_, W> {
         self.ports.ledger.close_conflicts(self.fence(), &decided).await
     }
 
-    /// Keeps both values of what nobody won, for a person to choose.
-    pub(crate) fn park_conflicts(&self, work: &Work, decision: &Decision) -> Option<Intent> {
+    /// Both values of what nobody won, for a person to choose; nothing where nothing has to be chosen, or where one of
+    /// them was not seen.
+    pub(crate) fn conflicts_to_park(&self, work: &Work, decision: &Decision) -> Option<Parked> {
+        if !decision.fields.contains(&FieldDecision::ConflictParked) {
+            return None;
+        }
         let (source, item) = (work.source.one()?, work.target.one()?);
-        let mut parked = Vec::new();
+        let mut conflicts = Vec::new();
         for (at, decided) in decision.fields.iter().enumerate() {
             let field = &self.spec.mapping.fields[at];
             if *decided != FieldDecision::ConflictParked {
@@ -474,7 +478,7 @@ impl<W: World> Session<'_, W> {
             }
             let shown = item.value(&field.target)?;
             let cell = &source.cells[at];
-            parked.push(ParkedConflict {
+            conflicts.push(ParkedConflict {
                 identity: work.identity(),
                 key: work.subject.key.clone(),
                 column: field.column.clone(),
@@ -493,11 +497,14 @@ impl<W: World> Session<'_, W> {
                 target_hash: target_hash(self.ports.hash_key, shown),
             });
         }
-        let columns: Vec<&str> = parked.iter().map(|conflict| conflict.column.as_str()).collect();
-        let fought = parked.iter().any(|one| one.reason == ParkReason::PingPong);
+        let columns: Vec<&str> = conflicts
+            .iter()
+            .map(|conflict| conflict.column.as_str())
+            .collect();
+        let fought = conflicts.iter().any(|one| one.reason == ParkReason::PingPong);
         let failure = self.waits_for_a_choice(fought).column(columns.join(", "));
         let entry = self.quarantine(&work.subject, Some(&source.cells), failure);
-        Some(Intent::ParkConflicts(parked, Box::new(entry)))
+        Some(Parked { conflicts, entry })
     }
 
     fn waits_for_a_choice(&self, fought: bool) -> Failure {

@@ -149,6 +149,10 @@ impl<W: World> Session<'_, W> {
             Finding::Superseded(evidence::Presence::Gone) if self.may_be_hidden(effect.kind) => {
                 return Some(vec![settle(effect, Verdict::Armed)]);
             }
+            // One of several items that bear the row's key may be the one that this create made, or is still to make.
+            Finding::Superseded(evidence::Presence::Items(_)) => {
+                return Some(vec![settle(effect, Verdict::Armed)]);
+            }
             Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
             Finding::Then { then, .. } => {
                 let attempt = attempt_of(effect, base);
@@ -160,20 +164,20 @@ impl<W: World> Session<'_, W> {
         };
         // Refused for an item that was there already, or still under way.
         let made_nothing = || settle(effect, self.pending(effect).unwrap_or(Verdict::Released));
-        // The item that the ledger links to the row was there before this create, which met it and made nothing.
-        if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base)
-            && base.version.guid == found.version.guid
-        {
-            return Some(vec![made_nothing()]);
-        }
-        // A later run linked the row to a person's item: what landed is a second one beside it, which is told when it is
-        // met.
-        if let (EffectKind::CreateItem, Some(_), Some(base)) = (effect.kind, &item, &base)
-            && self.pulls()
-            && base.state == LedgerState::Live
-            && base.last_run.uuid() > effect.run.uuid()
-        {
-            return Some(vec![made_nothing()]);
+        if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base) {
+            let later = base.last_run.uuid() > effect.run.uuid();
+            let linked = base.version.guid == found.version.guid;
+            // A later run that could not ask about this create may have met its item: nothing was agreed on with it then.
+            let is_its_own = later && evidence::shows_created(&self.spec.mapping, &effect.sent, found);
+            // Otherwise the item that the ledger links to the row was there before, and the create met it.
+            if linked && !is_its_own {
+                return Some(vec![made_nothing()]);
+            }
+            // A later run linked the row to a person's item: what landed is a second one beside it, which is told when it
+            // is met.
+            if !linked && later && self.pulls() && base.state == LedgerState::Live {
+                return Some(vec![made_nothing()]);
+            }
         }
         // Two creates of one row were under way, and the item may be the first one's.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
@@ -362,6 +366,12 @@ impl<W: World> Session<'_, W> {
                 {
                     empty.push(effect.id);
                 }
+                // A person's copy of what this create is still to make, or of what it made and is gone.
+                (Side::None, Finding::Applied(Some(item)))
+                    if item.version.counter <= 1 && item.by_us == Some(false) =>
+                {
+                    empty.push(effect.id);
+                }
                 (Side::None, Finding::Applied(_))
                     if syncbridge_domain::sabotaged!("late create of a gone row left standing") =>
                 {
@@ -512,7 +522,8 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         sends: 1,
         in_doubt: true,
         taken: false,
-        parks: false,
+        waits: None,
+        judged_again: false,
         kept: None,
         overrides: Vec::new(),
         answered: None,

@@ -151,6 +151,13 @@ impl Point {
             .chain(REQUESTS.iter().map(of("")))
     }
 
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        let at = Self::all().position(|point| point == self);
+        at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+    }
+
     /// The point with this number, counted round.
     #[must_use]
     pub fn of_number(number: u8) -> Option<Point> {
@@ -301,6 +308,13 @@ mod tests {
             ..Counts::default()
         };
         assert_eq!(missed(&few), []);
+    }
+
+    #[test]
+    fn every_point_is_found_by_its_number() {
+        for point in Point::all() {
+            assert_eq!(Point::of_number(point.number()), Some(point));
+        }
     }
 
     #[test]

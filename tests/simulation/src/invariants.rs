@@ -60,7 +60,8 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     ),
     (
         "restored",
-        "I2, I6: a person took the item out of the recycle bin: it stands, as it was, until the row changes or a repair",
+        "I2, I6: a person took the item out of the recycle bin: it stands, as it was, until the row changes or a repair \
+         restores it, which it does not where people's edits are kept",
     ),
     (
         "hidden",
@@ -179,6 +180,14 @@ impl Sight {
             || self.quarantine.contains(&identity);
         let unsettled = world.store.unsettled(definition());
         !is_known && unsettled.iter().all(|(_, busy, _)| *busy != identity)
+    }
+
+    /// Whether the list lets items have one key and one of the row's was out of sight: others are made then, and beside
+    /// the first one, once it is back, nobody can tell which is which.
+    fn had_an_item_hidden(&self, world: &World, identity: Identity) -> bool {
+        let key = SyncKey::of(identity).as_str().to_lowercase();
+        let mut bearers = self.items.iter().filter(|item| item.sync_key() == key);
+        !world.scenario.unique && bearers.any(|item| world.people.was_hidden(item.id))
     }
 
     /// Whether the row of a sync key is gone for good.
@@ -497,12 +506,16 @@ fn cell_is_equal(
         world.coverage.exemption("hidden");
         return Ok(());
     }
-    if stage == Stage::Pushed && world.people.has_restored(item.id) {
+    if (stage == Stage::Pushed || keeps) && world.people.has_restored(item.id) {
         world.coverage.exemption("restored");
         return Ok(());
     }
+    // A repair leaves it alone: what was exempt before still is.
     let unguarded = !world.scenario.behaviour.if_match;
-    if world.people.has_rekeyed(item.id) && (unguarded || world.people.stands(item.id, &field.target)) {
+    let trimmed = world.scenario.behaviour.trim_text && world.coverage.anything_struck();
+    let restored = world.people.has_restored(item.id);
+    let stands = world.people.stands(item.id, &field.target);
+    if world.people.has_rekeyed(item.id) && (unguarded || trimmed || restored || stands) {
         world.coverage.exemption("rekeyed");
         return Ok(());
     }
@@ -563,6 +576,8 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
             world.coverage.exemption("made_by_people");
         } else if world.people.was_hidden(item.id) {
             world.coverage.exemption("hidden");
+        } else if claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity)) {
+            world.coverage.exemption("hidden");
         } else if let Some(identity) = claims
             && let Some(other) = keys.insert(key.to_lowercase(), item.id)
         {
@@ -593,7 +608,9 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
                 world.coverage.exemption("parked");
             } else if of_deleted {
                 world.coverage.exemption("foreign_delete");
-            } else if world.people.was_hidden(item.id) {
+            } else if world.people.was_hidden(item.id)
+                || claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity))
+            {
                 world.coverage.exemption("hidden");
             } else if sight.is_of_a_buried_row(claims) && item.by_app && item.counter == 1 {
                 world.coverage.exemption("sent_twice");

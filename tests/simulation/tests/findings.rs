@@ -67,11 +67,10 @@ fn insert(row: u8, values: [u8; 4]) -> Action {
 
 /// The next worker that stands there dies.
 fn dies_at(phase: &str, port: &str) -> Action {
-    let mut points = (0..u8::MAX).zip(Point::all());
-    let found = points.find(|(_, point)| point.phase == phase && point.port == port);
-    assert!(found.is_some(), "there is no point {phase} {port}");
+    let point = Point::all().find(|point| point.phase == phase && point.port == port);
+    let point = point.unwrap_or_else(|| panic!("there is no point {phase} {port}"));
     Action::KillAt {
-        point: found.map_or(0, |(number, _)| number),
+        point: point.number(),
     }
 }
 
@@ -256,6 +255,83 @@ fn a_conflict_that_was_still_to_be_parked_is_met_by_the_next_write() {
             dies_at("before", "park_conflicts"),
             RUN,
             commit(&[update(2, 4)]),
+        ],
+    );
+}
+
+#[test]
+fn a_conflict_about_a_cleared_cell_waits_as_soon_as_another_field_of_its_row_has_travelled() {
+    let mut scenario = calm();
+    scenario.back.conflicts[0] = Some(ConflictPolicy::Manual);
+    let update = |field, value| Change::Update { row: 0, field, value };
+    let clear = Action::Edit {
+        item: 0,
+        field: 0,
+        value: 6,
+    };
+    holds(
+        scenario,
+        [
+            insert(0, [1, 2, 3, 4]),
+            RUN,
+            clear,
+            commit(&[update(0, 2)]),
+            RUN,
+            commit(&[update(2, 1)]),
+            dies_at("after", "settle"),
+            RUN,
+            commit(&[update(0, 5)]),
+        ],
+    );
+}
+
+#[test]
+fn an_edit_that_stands_is_met_by_the_next_write_although_the_write_beside_it_was_never_settled() {
+    let mut scenario = calm();
+    scenario.back.directions[3] = Direction::Push;
+    scenario.policies.on_foreign_edit = OnForeignEdit::Report;
+    let edit = |field, value| Action::Edit {
+        item: 0,
+        field,
+        value,
+    };
+    holds(
+        scenario,
+        [
+            insert(6, [1, 2, 3, 4]),
+            RUN,
+            edit(3, 1),
+            RUN,
+            edit(2, 0),
+            dies_at("before", "settle"),
+            RUN,
+            RUN,
+            commit(&[Change::Update {
+                row: 6,
+                field: 3,
+                value: 6,
+            }]),
+        ],
+    );
+}
+
+#[test]
+fn a_late_create_of_a_gone_row_is_not_forgotten_because_a_person_copied_its_item() {
+    let mut scenario = calm();
+    scenario.direction = Direction::Push;
+    scenario.back = WayBack::none();
+    scenario.unique = false;
+    holds(
+        scenario,
+        [
+            insert(2, [1, 2, 3, 4]),
+            Action::Adrift { millis: 8_000 },
+            RUN,
+            commit(&[Change::Delete { row: 2 }]),
+            Action::Wait,
+            Action::Copy { item: 0, key: true },
+            RUN,
+            Action::Remove { item: 1 },
         ],
     );
 }

@@ -12,7 +12,7 @@ use syncbridge_domain::convert::to_target;
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::item_subject::subject_of_item;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::mapping::FieldMapping;
+use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, STATE_COLUMN};
 use syncbridge_domain::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit};
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::row::{Cell, SourceRow};
@@ -101,7 +101,10 @@ fn decided_meanwhile_is_kept(world: &World, began: Duration) -> Result<(), Viola
     let sight = Sight::of(world);
     for (cell, _) in meanwhile {
         let (identity, column) = &cell;
-        if sight.still_waits(world, &cell) && !sight.dirty.contains(identity) {
+        // A row that is refused for another reason keeps the decision until that one is gone.
+        let is_refused =
+            waiting_for(world, *identity).is_some_and(|code| !CONFLICTS.contains(&code.as_str()));
+        if sight.still_waits(world, &cell) && !sight.dirty.contains(identity) && !is_refused {
             return Err(violated(
                 "I5",
                 format!("`{column}` of row {identity} was decided while a run was under way, and is nowhere"),
@@ -109,6 +112,18 @@ fn decided_meanwhile_is_kept(world: &World, began: Duration) -> Result<(), Viola
         }
     }
     Ok(())
+}
+
+/// Codes under which rows wait for a person's decision about a conflict.
+const CONFLICTS: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
+
+/// What a row waits for in quarantine.
+fn waiting_for(world: &World, identity: Identity) -> Option<String> {
+    let quarantine = world.store.quarantine(definition());
+    let found = quarantine
+        .into_iter()
+        .find(|found| found.entry.identity == identity);
+    found.map(|found| found.entry.failure.code)
 }
 
 impl Sight {
@@ -577,6 +592,9 @@ fn nobody_owns(world: &World, sight: &Sight, item: &StoredItem) -> Result<(), Vi
         "rekeyed"
     } else if people.was_hidden(item.id) {
         "hidden"
+    } else if people.has_rekeyed(item.id) && item.value(STATE_COLUMN) == ARCHIVED {
+        // Its row is gone, and a late item of that row was left in its place.
+        "left"
     } else if claims.is_some_and(|identity| has_lost_its_item(world, sight, identity)) && !by_people {
         "sent_twice"
     } else {
