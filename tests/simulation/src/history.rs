@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use syncbridge_domain::conflict::Side;
 
+use crate::demands::Point;
 use crate::random::Random;
 
 pub mod both_ways;
@@ -267,15 +268,34 @@ pub fn with_deaths(mut history: History, random: &mut Random) -> History {
         if runs.is_empty() {
             break;
         }
+        let (run, point) = match random.permille(400) {
+            true => rare_death(random, &runs),
+            false => (*random.pick(&runs), small(random, 250)),
+        };
         let dies = Step {
             gap: 0,
-            action: Action::KillAt {
-                point: small(random, 250),
-            },
+            action: Action::KillAt { point },
         };
-        history.insert(*random.pick(&runs) + 1, dies);
+        history.insert(run + 1, dies);
     }
     history
+}
+
+/// A death at a point where workers seldom stand, and the run with which it may happen.
+fn rare_death(random: &mut Random, runs: &[usize]) -> (usize, u8) {
+    // What people added before the first run is looked at by that one only.
+    let (port, first) = *random.pick(&[
+        ("close_conflicts", false),
+        ("close_conflicts", false),
+        ("owned", true),
+        ("owned", true),
+        ("park_conflicts", false),
+        ("transactions", false),
+        ("probed", false),
+    ]);
+    let phase = *random.pick(&["before", "after"]);
+    let run = if first { runs[0] } else { *random.pick(runs) };
+    (run, Point { port, phase }.number())
 }
 
 /// A write that lands after its sender died, while the row moves on: back, away, or further.

@@ -73,7 +73,7 @@ impl Setting {
         let random = &mut Random::stream(seed, "history of both sides", 0);
         let mut history = crate::history::both_ways::draw(random, scenario.rows);
         let random = &mut Random::stream(seed, "decisions", 0);
-        if random.permille(120) {
+        if random.permille(200) {
             history.extend(crate::history::both_ways::decided_meanwhile(
                 random,
                 scenario.rows,
