@@ -71,9 +71,7 @@ impl<W: World> Session<'_, W> {
             hold: match (waits, attempt.work.held) {
                 (Some(parked), _) => Hold::Begins(Box::new(parked.entry.clone())),
                 (None, Held::Ends) => Hold::Ends,
-                (None, Held::No | Held::Yes) => {
-                    self.hold_once_applied(&attempt.work.subject, beside, agreed)
-                }
+                (None, Held::No | Held::Yes) => self.hold_once_applied(&attempt.work.subject, beside, agreed),
             },
             ..settlement(attempt, Verdict::Applied(Box::new(row)), request_id)
         })

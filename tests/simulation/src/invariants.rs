@@ -574,9 +574,9 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
         let made = world.people.has_made(item.id);
         if made || world.people.has_restored(item.id) {
             world.coverage.exemption("made_by_people");
-        } else if world.people.was_hidden(item.id) {
-            world.coverage.exemption("hidden");
-        } else if claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity)) {
+        } else if world.people.was_hidden(item.id)
+            || claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity))
+        {
             world.coverage.exemption("hidden");
         } else if let Some(identity) = claims
             && let Some(other) = keys.insert(key.to_lowercase(), item.id)

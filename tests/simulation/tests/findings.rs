@@ -1,4 +1,5 @@
 //! What simulated histories once brought to light, each as the shortest history that shows it.
+#![allow(clippy::expect_used, reason = "a test fails by panicking")]
 
 use syncbridge_domain::feed::FeedKind;
 use syncbridge_domain::policy::{
@@ -68,7 +69,7 @@ fn insert(row: u8, values: [u8; 4]) -> Action {
 /// The next worker that stands there dies.
 fn dies_at(phase: &str, port: &str) -> Action {
     let point = Point::all().find(|point| point.phase == phase && point.port == port);
-    let point = point.unwrap_or_else(|| panic!("there is no point {phase} {port}"));
+    let point = point.expect("such a point is one of those that are counted");
     Action::KillAt {
         point: point.number(),
     }
