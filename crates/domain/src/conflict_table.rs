@@ -434,10 +434,7 @@ sides are never compared with each other to find out who changed.
 * A list may take a write of ours although its item is no longer what the write rested on. What was written over is then
   found in the item's versions and kept as a conflict; where there are none, the run says so.
 * A person's decision holds for the two values that were seen. Where one of them has changed since, it is void.
-* `latest_wins` compares when the row was last changed, as its watermark column says, with when the list says that the
-  item was. Both are instants of the whole row and the whole item, never of one field: whoever changed any cell later wins
-  every field of the row that both sides changed. The list tells whole seconds. A tie goes to the source, and so does a
-  row whose watermark is no instant, or an item that is no newer than what was agreed on.
+* `latest_wins` compares when the row and the item were last changed; a tie goes to the source.
 * A passive field travels with a write that happens anyway. It never causes one, is never read for its own sake and is
   never in conflict.
 * A value that was not looked at is presumed to be as agreed. A write that rests on this carries a precondition, and is

@@ -178,9 +178,6 @@ pub struct Effect {
     pub probes: u32,
     /// How long ago it was recorded, by the memory's clock.
     pub age: Duration,
-    /// Whether it is to be looked for now. An armed create is told either way: whoever comes across its item, or makes
-    /// another one, has to know of it.
-    pub due: bool,
 }
 
 /// What is noted of a staged source write before its transaction commits: by it a lost answer, or a crash, is

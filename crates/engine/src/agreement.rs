@@ -64,14 +64,12 @@ impl<W: World> Session<'_, W> {
             EffectKind::InsertRow | EffectKind::UpdateRow | EffectKind::DeleteRow => return None,
         };
         let beside = attempt.effect.cause.beside;
-        let waits = attempt.waits.as_deref();
-        self.counters.quarantined += u64::from(waits.is_some());
-        let agreed = &attempt.effect.after.agreed;
         Some(Settlement {
-            hold: match (waits, attempt.work.held) {
-                (Some(parked), _) => Hold::Begins(Box::new(parked.entry.clone())),
-                (None, Held::Ends) => Hold::Ends,
-                (None, Held::No | Held::Yes) => self.hold_once_applied(&attempt.work.subject, beside, agreed),
+            hold: match attempt.work.held {
+                Held::Ends => Hold::Ends,
+                Held::No | Held::Yes => {
+                    self.hold_once_applied(&attempt.work.subject, beside, &attempt.effect.after.agreed)
+                }
             },
             ..settlement(attempt, Verdict::Applied(Box::new(row)), request_id)
         })

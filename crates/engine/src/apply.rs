@@ -6,10 +6,9 @@
 use std::collections::BTreeSet;
 
 use syncbridge_domain::conflict::ParkedConflict;
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
-use syncbridge_domain::effect::{Admission, EffectKind, NewEffect, Subject};
+use syncbridge_domain::dirty::{DirtyMark, NewQuarantine};
+use syncbridge_domain::effect::{Admission, NewEffect, Subject};
 use syncbridge_domain::failure::Failure;
-use syncbridge_domain::feed::Mark;
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::item_of;
@@ -88,9 +87,9 @@ impl<W: World> Session<'_, W> {
                 Intent::WriteRow(attempt) => round.row_writes.push(*attempt),
                 Intent::Look => round.looks.push(work),
                 Intent::ReadSource => round.unread.push(work),
-                Intent::ParkConflicts(parked) => {
-                    round.conflicts.extend(parked.conflicts);
-                    round.quarantines.push((parked.entry, work.dirty));
+                Intent::ParkConflicts(conflicts, entry) => {
+                    round.conflicts.extend(conflicts);
+                    round.quarantines.push((*entry, work.dirty));
                 }
                 Intent::Wait => round.waiting.push(work),
                 Intent::Quarantine(entry) => round.quarantines.push((*entry, work.refused_sequence())),
@@ -110,7 +109,13 @@ impl<W: World> Session<'_, W> {
         let mut again = Vec::new();
         self.finish_done(round.done).await?;
         self.mark_left(round.waiting).await?;
-        self.keep_conflicts(&round.conflicts).await?;
+        if !round.conflicts.is_empty() {
+            self.counters.conflicts += round.conflicts.len() as u64;
+            self.ports
+                .ledger
+                .park_conflicts(self.fence(), self.spec.run, &round.conflicts)
+                .await?;
+        }
         if syncbridge_domain::sabotaged!("refused row dropped") {
             let refused = round.quarantines.iter();
             let gone: Vec<_> = refused
@@ -168,16 +173,6 @@ impl<W: World> Session<'_, W> {
             .filter(|(work, _, kind, _)| *kind != Recorded::Adopted && !work.resolutions.is_empty())
             .map(|(work, ..)| work.clone())
             .collect();
-        let replaced = records.iter().filter_map(|(work, row, ..)| {
-            let base = work.base.as_ref()?;
-            let is_another = base.version.guid != row.version.guid;
-            is_another.then(|| self.buried_item(base, EffectKind::CreateItem))?
-        });
-        let replaced: Vec<DirtyMark> = replaced.collect();
-        self.ports
-            .ledger
-            .mark_dirty(self.fence(), &replaced, None)
-            .await?;
         let rows: Vec<LedgerRow> = records.iter().map(|(_, row, ..)| row.clone()).collect();
         let causes: Vec<Cause> = records.iter().map(|(.., cause)| cause.clone()).collect();
         let ledger = self.ports.ledger;
@@ -294,12 +289,9 @@ impl<W: World> Session<'_, W> {
             .admit(self.fence(), self.spec.run, &effects)
             .await?;
         let mut admitted = Vec::with_capacity(writes.len());
-        let mut buried = Vec::new();
         for (write, admission) in writes.into_iter().zip(admissions) {
             match admission {
                 Admission::Admitted => {
-                    let base = write.work().base.as_ref();
-                    buried.extend(base.and_then(|base| self.buried_item(base, write.effect().kind)));
                     self.foresee(&write);
                     admitted.push(write);
                 }
@@ -310,9 +302,6 @@ impl<W: World> Session<'_, W> {
                     stale.push(Work { rounds, ..work });
                 }
             }
-        }
-        if !buried.is_empty() {
-            self.ports.ledger.mark_dirty(self.fence(), &buried, None).await?;
         }
         Ok((admitted, stale))
     }
@@ -329,12 +318,6 @@ impl<W: World> Session<'_, W> {
         self.check()?;
         let (admitted, stale) = self.admit(writes, left).await?;
         self.record_overrides(&admitted).await?;
-        let beside: Vec<ParkedConflict> = admitted
-            .iter()
-            .filter_map(|attempt| attempt.waits.as_deref())
-            .flat_map(|parked| parked.conflicts.clone())
-            .collect();
-        self.keep_conflicts(&beside).await?;
         let halves: Vec<Work> = admitted
             .iter()
             .filter_map(|one| self.rest_of_decision(one))
@@ -353,18 +336,6 @@ impl<W: World> Session<'_, W> {
         let halves = halves.into_iter().filter(|work| !open.contains(&work.identity()));
         again.extend(self.refreshed(halves.collect()).await?);
         Ok(again)
-    }
-
-    /// Keeps conflicts for people to decide.
-    async fn keep_conflicts(&mut self, conflicts: &[ParkedConflict]) -> PortResult<()> {
-        if conflicts.is_empty() {
-            return Ok(());
-        }
-        self.counters.conflicts += conflicts.len() as u64;
-        self.ports
-            .ledger
-            .park_conflicts(self.fence(), self.spec.run, conflicts)
-            .await
     }
 
     /// Both values of an edit that is about to lose are kept before it does.
@@ -417,9 +388,10 @@ impl<W: World> Session<'_, W> {
 }
 
 impl<W: World> Session<'_, W> {
-    /// The work that a write leaves behind where its row is judged anew, on what the item then shows.
+    /// The work that a write leaves behind where part of its decision waits for a person: it is judged anew, on what the
+    /// item then shows.
     fn rest_of_decision(&self, attempt: &Attempt) -> Option<Work> {
-        if !attempt.judged_again {
+        if !attempt.parks {
             return None;
         }
         let mut rest = Work {
@@ -430,23 +402,6 @@ impl<W: World> Session<'_, W> {
         };
         self.count_turns(&mut rest, &attempt.turns);
         Some(rest)
-    }
-
-    /// What makes the item of a buried row dirty once its row gets another one: a person may have taken it out of the
-    /// recycle bin, which the list told when it was still this row's.
-    pub(crate) fn buried_item(&self, base: &LedgerRow, kind: EffectKind) -> Option<DirtyMark> {
-        let replaces = matches!(kind, EffectKind::CreateItem | EffectKind::InsertRow);
-        if !(replaces && base.state == LedgerState::Tombstone && self.takes_inserts()) {
-            return None;
-        }
-        let subject = self.subject_of_item(base.version.guid, &base.item);
-        Some(DirtyMark {
-            identity: subject.identity,
-            key: subject.key,
-            mark: Mark::default(),
-            suspected_delete: false,
-            target: TargetHint::Changed,
-        })
     }
 
     /// Whom a dirty row stands for: an item that was to become a row and did not is still only an item.

@@ -150,12 +150,11 @@ impl<W: World> Session<'_, W> {
             Intent::Write(mut attempt) => {
                 attempt.overrides = overrides;
                 attempt.turns = turns;
-                let waits = self.conflicts_to_park(work, decision);
-                if !work.resolutions.is_empty() || waits.is_some() && work.part().is_some() {
-                    attempt.judged_again = true;
+                if decision.fields.contains(&FieldDecision::ConflictParked) || !work.resolutions.is_empty() {
+                    // What waits for a person is still to be parked, or what a person decided to be closed: the dirty
+                    // row outlives this write.
+                    attempt.parks = true;
                     attempt.kept = attempt.work.dirty.take();
-                } else {
-                    attempt.waits = waits.map(Box::new);
                 }
                 Intent::Write(attempt)
             }
@@ -268,14 +267,19 @@ impl<W: World> Session<'_, W> {
             before: expected,
         };
         let fields = Fields::from([(STATE_COLUMN.to_owned(), Json::String(ARCHIVED.to_owned()))]);
-        let mut after = agreed.clone();
-        self.take_landed(work, &mut after);
         let write = Write::Patch {
             item: base.item.clone(),
             expected,
             fields: fields.clone(),
         };
-        self.attempt(work, EffectKind::PatchItem, write, fields, Some(link), after)
+        self.attempt(
+            work,
+            EffectKind::PatchItem,
+            write,
+            fields,
+            Some(link),
+            agreed.clone(),
+        )
     }
 
     pub(crate) fn attempt(
@@ -318,8 +322,7 @@ impl<W: World> Session<'_, W> {
             sends: 0,
             in_doubt: false,
             taken: false,
-            waits: None,
-            judged_again: false,
+            parks: false,
             kept: None,
             overrides: Vec::new(),
             answered: None,

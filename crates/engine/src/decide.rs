@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use syncbridge_domain::agreed::{Agreed, CellHash, source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
-use syncbridge_domain::effect::{Effect, EffectKind};
+use syncbridge_domain::effect::Effect;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::history::{Beside, Cause};
@@ -24,7 +24,7 @@ use syncbridge_domain::run::Retire;
 use crate::adoption::is_archived;
 use crate::cause::explain;
 use crate::compose::returns;
-use crate::evidence::{likeness, same_value};
+use crate::evidence::same_value;
 use crate::ports::{PortResult, Progress};
 use crate::pull::is_another_item;
 use crate::session::{Session, World};
@@ -61,7 +61,7 @@ impl<W: World> Session<'_, W> {
             row.base = Base::None;
         }
         let mut decision = reconcile(&row, &inputs);
-        if decision.row == RowDecision::Adopt && returns(&work) && !is_another_item(&work) {
+        if decision.row == RowDecision::Adopt && returns(&work) {
             // The row of an archived item is back. What was agreed on still holds, so that one write brings
             // both its changes and the end of the mark.
             row.base = Base::Live;
@@ -85,18 +85,14 @@ impl<W: World> Session<'_, W> {
         Ok((work, intent))
     }
 
-    /// An item that a late create of ours made is ours: what was sent is what was agreed on. One that a person made for
-    /// the same row meanwhile does not bear its sync key, and nobody agreed on anything with it.
+    /// An item that a late create of ours made is ours: what was sent is what was agreed on.
     fn take_over_armed_create(&self, work: &mut Work) {
-        if work.base.is_some() || self.lacks_sync_key(work) {
+        if work.base.is_some() {
             return;
         }
-        let Some(item) = work.target.one() else { return };
-        let creates = self.armed_of(work.identity()).iter();
-        let creates = creates.filter(|effect| effect.kind == EffectKind::CreateItem);
-        // The newest of those that it is most like.
-        let made = creates.max_by_key(|effect| likeness(&self.spec.mapping, &effect.sent, item));
-        let Some(effect) = made else { return };
+        let (Some(item), Some(effect)) = (work.target.one(), self.armed_create(work.identity())) else {
+            return;
+        };
         let row = self.row_after_create(effect, item);
         work.base = Some(row);
     }
@@ -266,22 +262,6 @@ impl<W: World> Session<'_, W> {
         self.armed_of(identity).iter().rev().find(|effect| sent(effect))
     }
 
-    /// Takes over what armed writes of ours put into the item.
-    pub(crate) fn take_landed(&self, work: &Work, agreed: &mut Agreed) {
-        let Some(item) = work.target.one() else { return };
-        for (at, field) in self.spec.mapping.fields.iter().enumerate() {
-            let Some(shown) = item.value(&field.target) else {
-                continue;
-            };
-            let hash = target_hash(self.ports.hash_key, shown);
-            if hash != agreed.fields[at].1
-                && let Some(landed) = self.landed(work.identity(), field, shown)
-            {
-                agreed.fields[at] = (self.source_sent(landed, at).or(agreed.fields[at].0), hash);
-            }
-        }
-    }
-
     /// What the source held of a field when this was sent.
     fn source_sent(&self, effect: &Effect, at: usize) -> CellHash {
         let after = Agreed::from_bytes(&effect.after.agreed).ok();
@@ -335,10 +315,7 @@ impl<W: World> Session<'_, W> {
             RowDecision::ArchiveItem => Ok(self.archive(work, agreed)),
             RowDecision::LeaveItem => Ok(self.end(work, LedgerState::Kept, Recorded::Left)),
             RowDecision::Bury => Ok(self.end(work, LedgerState::Tombstone, Recorded::Buried)),
-            // It was looked at, and looking again proves no more.
-            RowDecision::SuspectTarget | RowDecision::NeedsTarget if work.target == Presence::None => {
-                Ok(self.suspected(work))
-            }
+            RowDecision::SuspectTarget if work.target == Presence::None => Ok(self.suspected(work)),
             RowDecision::NeedsTarget | RowDecision::SuspectTarget => Ok(Intent::Look),
             RowDecision::NeedsSource => Ok(Intent::ReadSource),
             RowDecision::InsertRow => Ok(self.insert_row(work)),
@@ -465,21 +442,20 @@ impl<W: World> Session<'_, W> {
         let mut send: Vec<usize> = (0..decision.fields.len())
             .filter(|at| decision.sends(*at) && self.spec.mapping.fields[*at].direction != Direction::Pull)
             .collect();
-        let mut fences = false;
-        match work.part() {
-            Some(part) => send.retain(|at| part.contains(at)),
-            // A write that goes out anyway takes that ground away by itself.
-            None if send.is_empty() && !returns(work) && !self.lacks_sync_key(work) => {
-                send = self.fencing_fields(work, base, decision);
-                fences = !send.is_empty();
-            }
-            None => {}
-        }
         // What the list holds there was never learnt, or is a person's that nobody agreed on: the version covers
         // neither.
         let unlearnt = |at: &usize| matches!(agreed.fields[*at], (Some(_), None));
         if work.target == Presence::Unseen && send.iter().any(unlearnt) {
             return Ok(Intent::Look);
+        }
+        let mut fences = false;
+        match work.part() {
+            Some(part) => send.retain(|at| part.contains(at)),
+            None if send.is_empty() => {
+                send = self.fencing_fields(work, base);
+                fences = !send.is_empty();
+            }
+            None => {}
         }
         if !send.is_empty() || returns(work) || self.lacks_sync_key(work) {
             let mut patch = self.patch(work, agreed, decision, &send);
@@ -489,8 +465,7 @@ impl<W: World> Session<'_, W> {
             return Ok(patch);
         }
         if decision.fields.contains(&FieldDecision::ConflictParked) {
-            let parked = self.conflicts_to_park(work, decision);
-            return Ok(parked.map_or(Intent::Look, |parked| Intent::ParkConflicts(Box::new(parked))));
+            return Ok(self.park_conflicts(work, decision).unwrap_or(Intent::Look));
         }
         let mut fresh = agreed.clone();
         fresh.digest = self.digest(&source.cells);
@@ -516,7 +491,7 @@ impl<W: World> Session<'_, W> {
 
     /// Fields to write again although nothing changed: an armed write that rests on the very version the item
     /// still has could land after all; our own write moves the version on and takes its ground away.
-    fn fencing_fields(&self, work: &Work, base: &LedgerRow, decision: &Decision) -> Vec<usize> {
+    fn fencing_fields(&self, work: &Work, base: &LedgerRow) -> Vec<usize> {
         let threatens = |effect: &&syncbridge_domain::effect::Effect| {
             effect
                 .item
@@ -527,21 +502,17 @@ impl<W: World> Session<'_, W> {
         let Some(effect) = self.armed_of(work.identity()).iter().find(threatens) else {
             return Vec::new();
         };
-        // What a person typed stays.
-        let typed = |at: usize| {
-            matches!(
-                decision.fields[at],
-                FieldDecision::ForeignKept | FieldDecision::ForeignReported | FieldDecision::ConflictParked
-            )
-        };
-        let sent = |at: &usize| effect.sent.contains_key(&fields[*at].target) && !typed(*at);
-        let sent: Vec<usize> = (0..fields.len()).filter(sent).collect();
+        let sent: Vec<usize> = (0..fields.len())
+            .filter(|at| effect.sent.contains_key(&fields[*at].target))
+            .collect();
         if !sent.is_empty() {
             return sent;
         }
-        // Any other field does that holds what was agreed on.
-        let plain = |at: &usize| fields[*at].direction != Direction::Pull && !typed(*at);
-        (0..fields.len()).find(plain).into_iter().collect()
+        fields
+            .iter()
+            .position(|f| f.direction != Direction::Pull)
+            .into_iter()
+            .collect()
     }
 
     /// Takes over hashes of fields that both sides already agree on.

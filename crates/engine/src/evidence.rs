@@ -123,17 +123,6 @@ pub(crate) fn of_change(
     }
 }
 
-/// How many mapped fields an item shows as a create left them: the more, the likelier it is that create's.
-pub(crate) fn likeness(mapping: &Mapping, sent: &Fields, item: &Item) -> usize {
-    let fields = mapping.fields.iter();
-    let alike = fields.filter(|field| {
-        let sent = sent.get(&field.target).unwrap_or(&Json::Null);
-        item.value(&field.target)
-            .is_some_and(|shown| same_value(&field.facet, sent, shown))
-    });
-    alike.count()
-}
-
 /// Whether an item shows in every mapped field what a create sent; what it did not send is empty.
 pub(crate) fn shows_created(mapping: &Mapping, sent: &Fields, item: &Item) -> bool {
     mapping.fields.iter().all(|field| {

@@ -52,10 +52,9 @@ impl<W: World> Session<'_, W> {
                         settled.extend(*settlements);
                         landed.push(*work);
                     }
-                    // What it is taken over as is judged next, by content; a crash in between must find it dirty.
                     Some(FoundApplied::Other(settlement, work)) => {
                         settled.push(*settlement);
-                        landed.push(*work);
+                        sent.again.push(*work);
                     }
                     None => sent.unsettled.push(attempt.work),
                 },
@@ -110,13 +109,10 @@ impl<W: World> Session<'_, W> {
                     resend.push(attempt);
                 }
                 Finding::Superseded(now) => {
-                    settled.push(match now {
-                        evidence::Presence::Gone => self.out_of_sight(&attempt),
-                        // One of them may be the item that this write made, or is still to make.
-                        evidence::Presence::Items(_) if attempt.in_doubt => {
-                            settlement(&attempt, Verdict::Armed, None)
-                        }
-                        evidence::Presence::Item(_) | evidence::Presence::Items(_) => release(&attempt),
+                    let gone = matches!(now, evidence::Presence::Gone);
+                    settled.push(match gone {
+                        true => self.out_of_sight(&attempt),
+                        false => release(&attempt),
                     });
                     let target = match now {
                         evidence::Presence::Item(item) => Presence::One(item),
@@ -208,33 +204,22 @@ impl<W: World> Session<'_, W> {
         Some([refused, settled])
     }
 
-    /// An item under our sync key that a create may have made is its item if no other one was under way, and otherwise if
-    /// it is more like this one than like any other: what it shows otherwise is a person's, or the list's own form.
+    /// An item under our sync key that a create may have made, the only one that was under way, is its item: whatever it
+    /// shows otherwise is a person's.
     fn made_and_edited(&self, attempt: &Attempt, finding: Finding) -> Finding {
         let linked = attempt.work.base.as_ref().map(|base| base.version.guid);
         match finding {
             Finding::Applied(Some(item))
                 if attempt.effect.kind == EffectKind::CreateItem
                     && attempt.in_doubt
+                    && item.version.counter > 1
                     && linked != Some(item.version.guid)
-                    && self.is_likest(attempt, &item)
+                    && self.armed_create(attempt.work.identity()).is_none()
                     && !evidence::shows_created(&self.spec.mapping, &attempt.effect.sent, &item) =>
             {
                 Finding::Partly(item)
             }
             finding => finding,
-        }
-    }
-
-    /// Whether of all creates of its row that were under way an item is the likeliest to be this one's. Where there was no
-    /// other, an item that nobody wrote since and that is not as it was sent is an older one.
-    fn is_likest(&self, attempt: &Attempt, item: &Item) -> bool {
-        let like = |sent| evidence::likeness(&self.spec.mapping, sent, item);
-        let others = self.armed_of(attempt.work.identity()).iter();
-        let others = others.filter(|effect| effect.kind == EffectKind::CreateItem);
-        match others.map(|other| like(&other.sent)).max() {
-            Some(others) => like(&attempt.effect.sent) > others,
-            None => item.version.counter > 1,
         }
     }
 
@@ -252,10 +237,10 @@ impl<W: World> Session<'_, W> {
             let identity = attempt.work.identity();
             if let Some(earlier) = self.earlier_create(self.armed_of(identity), identity, found) {
                 let base = attempt.work.base.clone();
-                let settled = Box::new(self.landed_earlier(earlier, base, found, made_nothing(attempt))?);
+                let settled = Box::new(self.landed_earlier(earlier, base, found, release(attempt))?);
                 return Some(FoundApplied::Earlier(settled, work));
             }
-            return Some(FoundApplied::Other(Box::new(made_nothing(attempt)), work));
+            return Some(FoundApplied::Other(Box::new(release(attempt)), work));
         }
         self.applied(attempt, item, Witness::Look, None)
             .map(|settlement| FoundApplied::Ours(Box::new(settlement)))
@@ -334,15 +319,6 @@ impl<W: World> Session<'_, W> {
             read.extend(self.ports.target.read(chunk, why).await);
         }
         read
-    }
-}
-
-/// Settles a create that met an item. Where no answer says that it was refused for it, it may be under way still, and
-/// land once that item is gone.
-fn made_nothing(attempt: &Attempt) -> Settlement {
-    match attempt.in_doubt {
-        true => settlement(attempt, Verdict::Armed, None),
-        false => release(attempt),
     }
 }
 

@@ -14,7 +14,6 @@ use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::Key;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId};
 use syncbridge_domain::row::Presence;
@@ -207,16 +206,12 @@ impl<W: World> Session<'_, W> {
             Told::Nothing => {}
         }
         let agreed = self.agreed(row).await?;
-        let nothing = target_hash(self.ports.hash_key, &serde_json::Value::Null);
-        let mut fields = self.spec.mapping.fields.iter().zip(&agreed.fields);
-        Ok(fields.all(|(field, (_, base))| match item.value(&field.target) {
-            Some(shown) => target_hash(self.ports.hash_key, shown) == *base,
-            // Cleared or only left out: a look has to tell where it may be a person's edit that travels.
-            None => {
-                let travels = self.pulls() && field.direction != Direction::Push && !field.passive;
-                item.complete || !travels || base.is_none() || *base == nothing
-            }
-        }))
+        let fields = self.spec.mapping.fields.iter().zip(&agreed.fields);
+        let mut same = fields.map(|(field, (_, base))| {
+            item.value(&field.target)
+                .is_none_or(|shown| target_hash(self.ports.hash_key, shown) == *base)
+        });
+        Ok(same.all(|same| same))
     }
 
     /// Judges items that belong to rows, with the rows as they are now.

@@ -242,7 +242,7 @@ pub trait Ledger: Send + Sync {
         clears_dirty: &[Option<u64>],
         causes: &[Cause],
     ) -> impl Future<Output = PortResult<Vec<bool>>> + Send;
-    /// Effects that are open, or armed and due, and armed creates whether they are due or not; oldest first in each.
+    /// Effects that are open or armed, oldest first.
     fn unsettled(&self, limit: u32) -> impl Future<Output = PortResult<Vec<Effect>>> + Send;
     /// Notes that an armed effect was looked for and not found.
     fn probed(&self, fence: Fence, effects: &[EffectId]) -> impl Future<Output = PortResult<()>> + Send;

@@ -26,7 +26,7 @@ use syncbridge_domain::version::Version;
 use crate::ports::PortResult;
 use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
-use crate::work::{Held, Intent, Parked, RowAttempt, Work};
+use crate::work::{Held, Intent, RowAttempt, Work};
 
 /// An item that stood in the list before the definition did: no row is made of it by itself.
 pub(crate) const FIRST_INSERTS: &str = "plan.first_inserts";
@@ -221,20 +221,17 @@ impl<W: World> Session<'_, W> {
         let mut before = Agreed::unknown(self.spec.mapping.fields.len());
         let known = work.base.as_ref().and_then(|base| self.agreed_now(base));
         for (at, field) in self.spec.mapping.fields.iter().enumerate() {
-            let shown = item.value(&field.target);
+            let Some(shown) = item.value(&field.target) else {
+                continue;
+            };
+            let hash = target_hash(self.ports.hash_key, shown);
             // The row did not exist, so it held nothing: whatever it holds once it is there is the source's own.
             let nothing = source_hash(self.ports.hash_key, &None);
-            let hash = shown.and_then(|shown| target_hash(self.ports.hash_key, shown));
-            // It comes back under its key, whether the list shows it or not.
+            before.fields[at] = (nothing, hash);
             if let Some(text) = key.get(&field.column) {
-                before.fields[at] = (nothing, hash);
                 set.push((at, Some(text.as_str().into())));
                 continue;
             }
-            let Some(shown) = shown else {
-                continue;
-            };
-            before.fields[at] = (nothing, hash);
             // A row that comes back has back what the source once gave to the list.
             let was_ours = !field.passive && known.as_ref().is_some_and(|known| known.fields[at].1 == hash);
             if field.direction == Direction::Push && !was_ours {
@@ -463,14 +460,10 @@ impl<W: World> Session<'_, W> {
         self.ports.ledger.close_conflicts(self.fence(), &decided).await
     }
 
-    /// Both values of what nobody won, for a person to choose; nothing where nothing has to be chosen, or where one of
-    /// them was not seen.
-    pub(crate) fn conflicts_to_park(&self, work: &Work, decision: &Decision) -> Option<Parked> {
-        if !decision.fields.contains(&FieldDecision::ConflictParked) {
-            return None;
-        }
+    /// Keeps both values of what nobody won, for a person to choose.
+    pub(crate) fn park_conflicts(&self, work: &Work, decision: &Decision) -> Option<Intent> {
         let (source, item) = (work.source.one()?, work.target.one()?);
-        let mut conflicts = Vec::new();
+        let mut parked = Vec::new();
         for (at, decided) in decision.fields.iter().enumerate() {
             let field = &self.spec.mapping.fields[at];
             if *decided != FieldDecision::ConflictParked {
@@ -478,7 +471,7 @@ impl<W: World> Session<'_, W> {
             }
             let shown = item.value(&field.target)?;
             let cell = &source.cells[at];
-            conflicts.push(ParkedConflict {
+            parked.push(ParkedConflict {
                 identity: work.identity(),
                 key: work.subject.key.clone(),
                 column: field.column.clone(),
@@ -497,14 +490,11 @@ impl<W: World> Session<'_, W> {
                 target_hash: target_hash(self.ports.hash_key, shown),
             });
         }
-        let columns: Vec<&str> = conflicts
-            .iter()
-            .map(|conflict| conflict.column.as_str())
-            .collect();
-        let fought = conflicts.iter().any(|one| one.reason == ParkReason::PingPong);
+        let columns: Vec<&str> = parked.iter().map(|conflict| conflict.column.as_str()).collect();
+        let fought = parked.iter().any(|one| one.reason == ParkReason::PingPong);
         let failure = self.waits_for_a_choice(fought).column(columns.join(", "));
         let entry = self.quarantine(&work.subject, Some(&source.cells), failure);
-        Some(Parked { conflicts, entry })
+        Some(Intent::ParkConflicts(parked, Box::new(entry)))
     }
 
     fn waits_for_a_choice(&self, fought: bool) -> Failure {

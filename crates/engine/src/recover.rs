@@ -5,7 +5,6 @@
 //! that the next write of our own moves the item past it. An armed create whose row is gone is looked for
 //! again, ever less often, and its item deleted if it shows up.
 
-use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use crate::versions::Asked;
 use crate::work::{Attempt, Heard, Held, Work};
 
 /// No request is under way for longer than this after its write was recorded (DESIGN §8).
-pub(crate) const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
+const REQUEST_LIFETIME: Duration = Duration::from_secs(60);
 /// Effects looked at in one go.
 const PAGE: u32 = 1_000;
 
@@ -84,7 +83,6 @@ impl<W: World> Session<'_, W> {
         for ((effect, base), finding) in open.into_iter().zip(bases).zip(findings) {
             // What people did after it may have been told already.
             let news = matches!(finding, Finding::Then { .. } | Finding::Unclear(_));
-            let buried = base.as_ref().and_then(|base| self.buried_item(base, effect.kind));
             let verdicts = match finding {
                 Finding::Unclear(item) => {
                     let row = rows.next();
@@ -116,7 +114,6 @@ impl<W: World> Session<'_, W> {
                     ..dirty_mark(&effect, mark)
                 });
             }
-            marks.extend(buried.filter(|_| applied));
             if let [
                 Settlement {
                     verdict: Verdict::Armed,
@@ -149,10 +146,6 @@ impl<W: World> Session<'_, W> {
             Finding::Superseded(evidence::Presence::Gone) if self.may_be_hidden(effect.kind) => {
                 return Some(vec![settle(effect, Verdict::Armed)]);
             }
-            // One of several items that bear the row's key may be the one that this create made, or is still to make.
-            Finding::Superseded(evidence::Presence::Items(_)) => {
-                return Some(vec![settle(effect, Verdict::Armed)]);
-            }
             Finding::Superseded(_) => return Some(vec![settle(effect, Verdict::Released)]),
             Finding::Then { then, .. } => {
                 let attempt = attempt_of(effect, base);
@@ -162,45 +155,28 @@ impl<W: World> Session<'_, W> {
             Finding::Applied(item) => item,
             Finding::Partly(item) | Finding::Unclear(item) => Some(item),
         };
-        // Refused for an item that was there already, or still under way.
-        let made_nothing = || settle(effect, self.pending(effect).unwrap_or(Verdict::Released));
-        if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base) {
-            let later = base.last_run.uuid() > effect.run.uuid();
-            let linked = base.version.guid == found.version.guid;
-            // A later run that could not ask about this create may have met its item: nothing was agreed on with it then.
-            let is_its_own = later && evidence::shows_created(&self.spec.mapping, &effect.sent, found);
-            // Otherwise the item that the ledger links to the row was there before, and the create met it.
-            if linked && !is_its_own {
-                return Some(vec![made_nothing()]);
-            }
-            // A later run linked the row to a person's item: what landed is a second one beside it, which is told when it
-            // is met.
-            if !linked && later && self.pulls() && base.state == LedgerState::Live {
-                return Some(vec![made_nothing()]);
-            }
+        // The item that the ledger links to the row was there before this create, which met it and made nothing.
+        if let (EffectKind::CreateItem, Some(found), Some(base)) = (effect.kind, &item, &base)
+            && base.version.guid == found.version.guid
+        {
+            return Some(vec![settle(effect, Verdict::Released)]);
         }
         // Two creates of one row were under way, and the item may be the first one's.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
             && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
             && let Some(earlier) = self.earlier_create(armed, effect.subject.identity, found)
         {
-            return self
-                .landed_earlier(earlier, base, found, made_nothing())
-                .map(Vec::from);
+            let refused = settle(effect, Verdict::Released);
+            return self.landed_earlier(earlier, base, found, refused).map(Vec::from);
         }
-        // Where people wrote over it, it may be that of any of several creates: the one that it is most like made it.
-        // Where that is not this one, it is judged by content.
+        // Nobody can tell which of several creates it was, people having written over it: it is judged by content.
         if let (EffectKind::CreateItem, Some(found)) = (effect.kind, &item)
             && !evidence::shows_created(&self.spec.mapping, &effect.sent, found)
-        {
-            let like = |sent| evidence::likeness(&self.spec.mapping, sent, found);
-            let of_this_row = |other: &&Effect| {
+            && armed.iter().any(|other| {
                 other.kind == EffectKind::CreateItem && other.subject.identity == effect.subject.identity
-            };
-            let others = armed.iter().filter(of_this_row);
-            if others.map(|other| like(&other.sent)).max() >= Some(like(&effect.sent)) {
-                return Some(vec![made_nothing()]);
-            }
+            })
+        {
+            return Some(vec![settle(effect, Verdict::Released)]);
         }
         let attempt = attempt_of(effect, base);
         let settled = self.applied(&attempt, item, Witness::Look, None)?;
@@ -233,8 +209,6 @@ impl<W: World> Session<'_, W> {
                 state: EffectState::Armed,
                 ..effect
             });
-            // The newest last, whichever of them are due.
-            of_this_row.sort_by_key(|effect| (Reverse(effect.age), effect.id));
         }
     }
 
@@ -317,15 +291,12 @@ impl<W: World> Session<'_, W> {
         for (effect, base) in armed.into_iter().zip(bases) {
             match threat(&effect, base.as_ref()) {
                 Threat::None => harmless.push(settle(&effect, Verdict::Released)),
-                Threat::Parried if effect.due => waiting.push(effect.id),
-                Threat::Parried => {}
+                Threat::Parried => waiting.push(effect.id),
                 Threat::Change => {
                     marks.push(dirty_mark(&effect, mark));
                     self.know_armed([effect]);
                 }
-                Threat::LateCreate if effect.due => orphans.push((effect, base)),
-                // Not looked for again yet, and still not to be forgotten by whoever meets its item.
-                Threat::LateCreate => self.know_armed([effect]),
+                Threat::LateCreate => orphans.push((effect, base)),
             }
         }
         self.ports.ledger.mark_dirty(self.fence(), &marks, None).await?;
@@ -363,12 +334,6 @@ impl<W: World> Session<'_, W> {
                     if base
                         .as_ref()
                         .is_some_and(|base| base.version.guid == item.version.guid) =>
-                {
-                    empty.push(effect.id);
-                }
-                // A person's copy of what this create is still to make, or of what it made and is gone.
-                (Side::None, Finding::Applied(Some(item)))
-                    if item.version.counter <= 1 && item.by_us == Some(false) =>
                 {
                     empty.push(effect.id);
                 }
@@ -522,8 +487,7 @@ pub(crate) fn attempt_of(effect: &Effect, base: Option<LedgerRow>) -> Attempt {
         sends: 1,
         in_doubt: true,
         taken: false,
-        waits: None,
-        judged_again: false,
+        parks: false,
         kept: None,
         overrides: Vec::new(),
         answered: None,

@@ -12,7 +12,6 @@ use syncbridge_domain::row_write::TransactionStatus;
 
 use crate::ports::row_writer::RowWriter;
 use crate::ports::{Ledger, PortResult, Settlement, Source, Verdict};
-use crate::recover::REQUEST_LIFETIME;
 use crate::session::{Session, World};
 
 /// What became of a source write.
@@ -84,11 +83,7 @@ impl<W: World> Session<'_, W> {
             fates.push(match effect.witnessed {
                 // Nothing was noted, so nothing may commit.
                 None => Fate::Not,
-                Some(None) => match self.fate_by_content(effect).await? {
-                    // Whoever staged it may still commit it.
-                    Fate::Not if effect.age <= REQUEST_LIFETIME => Fate::UnderWay,
-                    fate => fate,
-                },
+                Some(None) => self.fate_by_content(effect).await?,
                 Some(Some(_)) => match statuses.next() {
                     Some(TransactionStatus::Committed)
                         if syncbridge_domain::sabotaged!(

@@ -429,10 +429,13 @@ impl<W: World> Session<'_, W> {
         base: Option<&LedgerRow>,
     ) -> Option<LedgerRow> {
         let link = effect.item.as_ref()?;
-        // Nobody knows any more what else the item showed then, and an edit that stands there must not be covered: a look
-        // brings the version forward.
+        // What the list showed then; a later look or feed entry brings the version forward.
         let version = match base {
-            Some(base) if base.version.guid == link.before.guid => base.version,
+            Some(base)
+                if base.version.guid == link.before.guid && base.version.counter > link.before.counter =>
+            {
+                base.version
+            }
             _ => link.before,
         };
         Some(LedgerRow {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use syncbridge_domain::agreed::{Agreed, RowDigest, row_digest};
 use syncbridge_domain::dirty::NewQuarantine;
-use syncbridge_domain::effect::{Effect, Fence, Subject};
+use syncbridge_domain::effect::{Effect, EffectKind, Fence, Subject};
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::{Lsn, Mark};
 use syncbridge_domain::identity::{Identity, Key};
@@ -257,6 +257,14 @@ impl<'a, W: World> Session<'a, W> {
     /// Effects of this identity that may still land and would change what the item shows.
     pub(crate) fn armed_of(&self, identity: Identity) -> &[Effect] {
         self.armed.get(&identity).map_or(&[], Vec::as_slice)
+    }
+
+    /// The newest armed create of this identity, whose item may have appeared meanwhile.
+    pub(crate) fn armed_create(&self, identity: Identity) -> Option<&Effect> {
+        self.armed_of(identity)
+            .iter()
+            .rev()
+            .find(|effect| effect.kind == EffectKind::CreateItem)
     }
 
     /// A quarantine entry for a row that was refused for a classified reason.

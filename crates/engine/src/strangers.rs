@@ -12,16 +12,14 @@ use syncbridge_domain::effect::Subject;
 use syncbridge_domain::failure::{Failure, Scope};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::{Identity, Key, SyncKey};
-use syncbridge_domain::item_history::{HistoryRead, ItemHistory, ItemVersion};
 use syncbridge_domain::item_subject::{item_of, subject_of_item};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::quota::WhyTag;
 use syncbridge_domain::receipt::{Item, ItemId, ItemRead};
 use syncbridge_domain::row::Presence;
-use uuid::Uuid;
 
 use crate::ports::pull_memory::PullMemory;
-use crate::ports::{Ledger, PortResult, Source, Target};
+use crate::ports::{Ledger, PortResult, Source};
 use crate::pull::FIRST_INSERTS;
 use crate::session::{Session, World};
 use crate::work::{Heard, Held, Intent, Newcomer, Work};
@@ -92,11 +90,12 @@ impl<W: World> Session<'_, W> {
     }
 
     pub(crate) fn subject_of(&self, item: &Item) -> Subject {
-        self.subject_of_item(item.version.guid, &item.id)
-    }
-
-    pub(crate) fn subject_of_item(&self, guid: Uuid, item: &ItemId) -> Subject {
-        subject_of_item(self.ports.hash_key, &self.spec.namespace, guid, item)
+        subject_of_item(
+            self.ports.hash_key,
+            &self.spec.namespace,
+            item.version.guid,
+            &item.id,
+        )
     }
 
     /// Items with their sync keys in sight, and the sequences of the dirty rows that stand for them.
@@ -152,14 +151,10 @@ impl<W: World> Session<'_, W> {
         let key = key_of_item(mapping, mapping.time_zone, &item.fields);
         if let Some(claimed) = item.sync_key().and_then(SyncKey::parse) {
             let owner = self.ports.ledger.rows(&[claimed]).await?.pop().flatten();
-            match owner.filter(|row| is_another_items(row, item)) {
-                None => return Ok(Stranger::Orphan),
-                Some(row) if self.may_be_ours(item).await => {
-                    return Ok(Stranger::Second(self.subject_of(item), row.item));
-                }
-                // A copy made in the grid bears the key of what it was copied from. It is a person's new item.
-                Some(_) => {}
+            if !owner.is_some_and(|row| is_another_items(&row, item)) {
+                return Ok(Stranger::Orphan);
             }
+            // A copy made in the grid bears the key of what it was copied from. It is a person's new item.
         }
         let Some(key) = key else {
             return Ok(Stranger::Person(self.subject_of(item)));
@@ -170,25 +165,6 @@ impl<W: World> Session<'_, W> {
                 Ok(Stranger::Second(self.subject_of(item), row.item))
             }
             _ => Ok(Stranger::Person(subject)),
-        }
-    }
-
-    /// Whether an item that bears the key of a row with another item may come of a create of ours that landed late:
-    /// people may have edited it since, and a list that keeps no versions does not tell who made it.
-    async fn may_be_ours(&self, item: &Item) -> bool {
-        let made_by_us = match item.version.counter {
-            ..=1 => item.by_us,
-            _ => self.made_by_us(item).await,
-        };
-        made_by_us != Some(false)
-    }
-
-    /// Whether this app made an item, by its first version; nothing where that is not told.
-    async fn made_by_us(&self, item: &Item) -> Option<bool> {
-        let ids = [item.id.clone()];
-        match self.ports.target.history(&ids, WhyTag::Probe).await.pop()? {
-            HistoryRead::Told(history) => first_version(&history)?.by_us,
-            HistoryRead::Untold | HistoryRead::Unknown(_) => None,
         }
     }
 
@@ -282,48 +258,10 @@ impl<W: World> Session<'_, W> {
                             rounds: 0,
                         }
                     });
-            let works = self.without_seconds(works.collect()).await?;
+            let works: Vec<Work> = works.collect();
             self.apply(works).await?;
         }
         Ok(())
-    }
-
-    /// The works without those whose row already has an item that was left standing when the row went. Where that one
-    /// is gone, a person's item may take its place.
-    async fn without_seconds(&mut self, works: Vec<Work>) -> PortResult<Vec<Work>> {
-        let beside_left = |work: &Work| match (&work.base, work.target.one()) {
-            (Some(base), Some(item)) => is_left(base) && is_another_items(base, item),
-            _ => false,
-        };
-        let (beside, mut rest): (Vec<Work>, Vec<Work>) = works.into_iter().partition(beside_left);
-        let left: Vec<ItemId> = beside
-            .iter()
-            .filter_map(|work| work.base.as_ref())
-            .map(|base| base.item.clone())
-            .collect();
-        let reads = self.read_all(&left, WhyTag::Probe).await;
-        let mut refused = Vec::new();
-        let mut unread = Vec::new();
-        for (work, read) in beside.into_iter().zip(reads) {
-            match (read, work.target.one()) {
-                (ItemRead::Gone, _) | (_, None) => rest.push(work),
-                (ItemRead::One(other), Some(item)) => {
-                    let entry = self.quarantine(&self.subject_of(item), None, second(&item.id, &other.id));
-                    refused.push((entry, work.refused_sequence()));
-                }
-                (ItemRead::Unknown(_), Some(item)) => unread.push(self.mark_of_item(item)),
-            }
-        }
-        self.counters.parked += unread.len() as u64;
-        self.ports.ledger.mark_dirty(self.fence(), &unread, None).await?;
-        if !refused.is_empty() {
-            self.counters.quarantined += refused.len() as u64;
-            self.ports
-                .ledger
-                .quarantine(self.fence(), self.spec.run, &refused)
-                .await?;
-        }
-        Ok(rest)
     }
 }
 
@@ -331,7 +269,8 @@ impl<W: World> Session<'_, W> {
     /// A new item that bears the key of a row whose item was left standing when the row went.
     pub(crate) fn second_beside_left(&self, work: &Work) -> Option<Intent> {
         let (base, item) = (work.base.as_ref()?, work.target.one()?);
-        let is_second = work.newcomer.is_some() && is_left(base) && is_another_items(base, item);
+        let left = matches!(base.state, LedgerState::Kept | LedgerState::Archived);
+        let is_second = work.newcomer.is_some() && left && is_another_items(base, item);
         is_second.then(|| self.refuse(work, second(&item.id, &base.item)))
     }
 
@@ -347,16 +286,6 @@ impl<W: World> Session<'_, W> {
             .map(|held| held.is_some_and(|held| held.entry.failure.code == FIRST_INSERTS));
         Ok(awaits.collect())
     }
-}
-
-/// The version that an item began as. A list that keeps no versions calls every state of an item its first.
-fn first_version(history: &ItemHistory) -> Option<&ItemVersion> {
-    let first = history.versions.iter().find(|version| version.label == 1)?;
-    (history.versions.len() > 1 || history.now.counter == 1).then_some(first)
-}
-
-fn is_left(row: &LedgerRow) -> bool {
-    matches!(row.state, LedgerState::Kept | LedgerState::Archived)
 }
 
 fn is_another_items(row: &LedgerRow, item: &Item) -> bool {

@@ -71,13 +71,11 @@ impl<W: World> Session<'_, W> {
     /// Asks for the versions of items that moved on without showing plainly what became of the writes to them.
     async fn explain(&self, asked: &[Asked<'_>], mut findings: Vec<Finding>) -> Vec<Finding> {
         for (asked, finding) in asked.iter().zip(&mut findings) {
-            // One write came after what ours rested on, and it was this app's: there is no other. Where what was sent shows
-            // as it was before, the counter moved by itself, or with an item that a person took out of the recycle bin.
+            // One write came after what ours rested on, and it was this app's: there is no other.
             if let Some(item) = moved(asked, finding)
                 && written_since(asked, item) == 1
                 && item.by_us == Some(true)
                 && asked.alone
-                && !self.shows_as_before(asked, item)
             {
                 *finding = Finding::Then {
                     then: item.clone(),
@@ -117,21 +115,6 @@ impl<W: World> Session<'_, W> {
             }
         }
         findings
-    }
-
-    /// Whether an item shows a field that was sent as it was agreed on before, and not as it was sent.
-    fn shows_as_before(&self, asked: &Asked<'_>, item: &Item) -> bool {
-        let Some(agreed) = asked.base.and_then(|base| self.agreed_now(base)) else {
-            return false;
-        };
-        let fields = self.spec.mapping.fields.iter().zip(&agreed.fields);
-        fields
-            .filter_map(|(field, (_, known))| {
-                let (sent, shown) = (asked.sent.get(&field.target)?, item.value(&field.target)?);
-                let before = known.is_some() && target_hash(self.ports.hash_key, shown) == *known;
-                Some(before && !evidence::same_value(&field.facet, sent, shown))
-            })
-            .any(|before| before)
     }
 
     /// The item of a write that only the item's past can explain.
@@ -261,8 +244,6 @@ impl Seen<'_> {
         }
         match first.by_us {
             Some(false) => Past::Never,
-            // It began as something else: as the item of an earlier create, which a person took out of the recycle bin.
-            Some(true) if !self.is_like(first) => Past::Never,
             _ if self.alone && first.by_us == Some(true) || self.shows(first) == Some(true) => {
                 Past::Ours(self.left(first))
             }
@@ -304,18 +285,6 @@ impl Seen<'_> {
         });
         let first = shown.next()?;
         Some(first && shown.all(|same| same))
-    }
-
-    /// Whether a version shows at least half of what was sent, or all but one: the list may keep some of it in a form of
-    /// its own.
-    fn is_like(&self, version: &ItemVersion) -> bool {
-        let item = self.history.item_at(self.id, version);
-        let same = self.asked().map(|(field, sent)| {
-            let shown = item.value(&field.target);
-            shown.is_none_or(|shown| evidence::same_value(&field.facet, sent, shown))
-        });
-        let (alike, other): (Vec<bool>, Vec<bool>) = same.partition(|same| *same);
-        other.len() <= 1 || alike.len() >= other.len()
     }
 
     /// Whether a version shows what was agreed on in every field that was sent.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use syncbridge_domain::agreed::Agreed;
 use syncbridge_domain::conflict::{ParkedConflict, Resolution};
-use syncbridge_domain::dirty::{DirtyMark, NewQuarantine, TargetHint};
+use syncbridge_domain::dirty::{DirtyMark, TargetHint};
 use syncbridge_domain::effect::{ItemLink, NewEffect, Subject};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::history::Cause;
@@ -110,13 +110,6 @@ impl Work {
     }
 }
 
-/// Conflicts of one row that wait for a person, and its entry in quarantine.
-#[derive(Clone, Debug)]
-pub(crate) struct Parked {
-    pub(crate) conflicts: Vec<ParkedConflict>,
-    pub(crate) entry: NewQuarantine,
-}
-
 /// A recorded write with the work it came from.
 #[derive(Clone, Debug)]
 pub(crate) struct Attempt {
@@ -130,11 +123,8 @@ pub(crate) struct Attempt {
     pub(crate) in_doubt: bool,
     /// The list refused it because a value that must be unique is taken.
     pub(crate) taken: bool,
-    /// What waits for a person beside what is written. It is parked before the write leaves and the row is held with its
-    /// settlement, so that at no moment anybody presumes that the item shows what was agreed on.
-    pub(crate) waits: Option<Box<Parked>>,
-    /// It is judged anew once it is written: what a person decided is to be closed, or parts of the row are to follow.
-    pub(crate) judged_again: bool,
+    /// Beside what is written, something waits for a person.
+    pub(crate) parks: bool,
     /// The dirty row of such a write, which it must not clear.
     pub(crate) kept: Option<u64>,
     /// Conflicts to record once the write is applied: index of the field and the list's value.
@@ -210,13 +200,13 @@ pub(crate) enum Intent {
     /// Write to the source.
     WriteRow(Box<RowAttempt>),
     /// Both sides changed, and a person is to choose.
-    ParkConflicts(Box<Parked>),
+    ParkConflicts(Vec<ParkedConflict>, Box<syncbridge_domain::dirty::NewQuarantine>),
     /// Look at the item first.
     Look,
     /// Read the row first.
     ReadSource,
     /// It cannot be applied.
-    Quarantine(Box<NewQuarantine>),
+    Quarantine(Box<syncbridge_domain::dirty::NewQuarantine>),
     /// A guard holds it back; it stays dirty.
     Park,
     /// It is too early to tell; it stays dirty, and nothing is wrong.

@@ -85,7 +85,6 @@ mod reply;
 mod route;
 pub mod server;
 mod show;
-mod sight;
 mod site;
 mod sites;
 mod state;
@@ -107,6 +106,5 @@ pub use options::{
 };
 pub use quota::Limits;
 pub use route::Operation;
-pub use sight::{Spent, Stored};
 pub use state::StateError;
 pub use tenant::Tenant;

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::columns::ColumnsTold;
 use crate::exchange::Incoming;
 use crate::fault::{Fault, FaultRule, Faults};
 use crate::flow::Flow;
@@ -62,7 +60,6 @@ pub struct Tenant {
     pub(crate) keeper: Option<Keeper>,
     pending: BTreeMap<u64, Request>,
     next_ticket: u64,
-    pub(crate) columns_told: Mutex<Option<ColumnsTold>>,
 }
 
 /// What all parts of a request share.
@@ -170,7 +167,6 @@ impl Tenant {
             keeper: None,
             pending: BTreeMap::new(),
             next_ticket: 1,
-            columns_told: Mutex::default(),
             options,
         })
     }

@@ -8,7 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::guid::Guid;
 use crate::route::Operation;
-use crate::sight::Spent;
 
 /// Names of the why-tags by their number; 0 is everything without a known one.
 const TAGS: [&str; 10] = [
@@ -220,15 +219,6 @@ impl Usage {
     pub(crate) fn reset(&mut self) {
         self.all = Account::default();
         self.clients.clear();
-    }
-
-    pub(crate) fn spent(&self) -> Spent {
-        Spent {
-            units: self.all.total.units,
-            creates: self.all.creates,
-            patches: self.all.patches,
-            deletes: self.all.deletes,
-        }
     }
 
     pub(crate) fn json(&self, names: &[String]) -> Value {

@@ -115,8 +115,7 @@ impl<M: Ledger> Worker<M> {
     /// Ids of all writes that are open, or armed and due.
     pub async fn unsettled(&self) -> Vec<EffectId> {
         let effects = self.memory.unsettled(1_000).await.unwrap();
-        let due = effects.into_iter().filter(|effect| effect.due);
-        due.map(|effect| effect.id).collect()
+        effects.into_iter().map(|effect| effect.id).collect()
     }
 
     /// Whether an identity is in quarantine.

@@ -90,14 +90,6 @@ impl World {
         }
     }
 
-    /// Ids of all writes whose end is not recorded, oldest first.
-    pub async fn effect_ids(&self) -> Vec<String> {
-        sqlx::query_scalar("select effect_id::text from effects order by created_at, effect_id")
-            .fetch_all(self.meta_pool())
-            .await
-            .expect("the statement is right")
-    }
-
     /// Fails unless nothing is under way, nothing waits, nothing was refused, and no edit was overridden.
     pub async fn assert_at_rest(&self) {
         for (what, table) in [

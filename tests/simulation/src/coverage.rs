@@ -135,12 +135,6 @@ impl Coverage {
         count(&mut self.state().exemptions, name);
     }
 
-    /// Whether any fault has struck.
-    #[must_use]
-    pub fn anything_struck(&self) -> bool {
-        self.state().struck > 0
-    }
-
     /// Everything so far, as one history.
     #[must_use]
     pub fn counts(&self) -> Counts {

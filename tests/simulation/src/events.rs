@@ -9,27 +9,8 @@ pub struct Events(Arc<Mutex<State>>);
 
 struct State {
     hasher: blake3::Hasher,
-    /// What is still to be hashed: many small pieces at a time cost far less than each alone.
-    waiting: Vec<u8>,
     count: u64,
     lines: Option<Vec<String>>,
-}
-
-/// Bytes that are hashed in one go.
-const AT_ONCE: usize = 16 * 1024;
-
-impl State {
-    fn add(&mut self, bytes: &[u8]) {
-        self.waiting.extend_from_slice(bytes);
-        if self.waiting.len() >= AT_ONCE {
-            self.take_in();
-        }
-    }
-
-    fn take_in(&mut self) {
-        self.hasher.update(&self.waiting);
-        self.waiting.clear();
-    }
 }
 
 impl Events {
@@ -38,7 +19,6 @@ impl Events {
     pub fn new(told: bool) -> Self {
         Self(Arc::new(Mutex::new(State {
             hasher: blake3::Hasher::new(),
-            waiting: Vec::with_capacity(AT_ONCE),
             count: 0,
             lines: told.then(Vec::new),
         })))
@@ -50,11 +30,11 @@ impl Events {
         state.count += 1;
         let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         let length = bytes.len() as u64;
-        state.add(what.as_bytes());
+        state.hasher.update(what.as_bytes());
         for part in [at, number, length] {
-            state.add(&part.to_le_bytes());
+            state.hasher.update(&part.to_le_bytes());
         }
-        state.add(bytes);
+        state.hasher.update(bytes);
     }
 
     /// Adds a line for readers, where there are any.
@@ -68,9 +48,7 @@ impl Events {
     /// Hash over everything so far.
     #[must_use]
     pub fn hash(&self) -> [u8; 32] {
-        let mut state = self.state();
-        state.take_in();
-        *state.hasher.finalize().as_bytes()
+        *self.state().hasher.finalize().as_bytes()
     }
 
     /// How many events there were.

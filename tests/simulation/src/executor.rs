@@ -151,13 +151,6 @@ impl Executor {
         !dead && self.tasks.values().any(|held| held.process == process)
     }
 
-    /// Whether any process has tasks that can still go on.
-    #[must_use]
-    pub fn anything_lives(&self) -> bool {
-        // Those of the dead are buried when they die.
-        !self.tasks.is_empty()
-    }
-
     /// Frozen processes, in order.
     #[must_use]
     pub fn frozen(&self) -> Vec<ProcessId> {

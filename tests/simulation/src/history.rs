@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use syncbridge_domain::conflict::Side;
 
-use crate::demands::Point;
 use crate::random::Random;
 
 pub mod both_ways;
@@ -85,11 +84,6 @@ pub enum Action {
     Kill {
         /// Polls.
         polls: u32,
-    },
-    /// Whichever worker is the first to stand at this point from now on dies there.
-    KillAt {
-        /// Number of the point.
-        point: u8,
     },
     /// The newest worker stops responding at an await point, after so many polls.
     Freeze {
@@ -200,7 +194,6 @@ impl Action {
             Action::Run(Job::Repair) => "repair",
             Action::Run(Job::Plan) => "plan",
             Action::Kill { .. } => "kill",
-            Action::KillAt { .. } => "kill_at",
             Action::Freeze { .. } => "freeze",
             Action::Adrift { .. } => "adrift",
             Action::Thaw => "thaw",
@@ -257,45 +250,6 @@ pub fn draw(random: &mut Random, rows: u8) -> History {
         });
     }
     history
-}
-
-/// The same history, with workers that die at points which chance alone would rarely choose.
-#[must_use]
-pub fn with_deaths(mut history: History, random: &mut Random) -> History {
-    for _ in 0..random.between(0, 3) {
-        let runs = (0..history.len()).filter(|at| matches!(history[*at].action, Action::Run(_)));
-        let runs: Vec<usize> = runs.collect();
-        if runs.is_empty() {
-            break;
-        }
-        let (run, point) = match random.permille(400) {
-            true => rare_death(random, &runs),
-            false => (*random.pick(&runs), small(random, 250)),
-        };
-        let dies = Step {
-            gap: 0,
-            action: Action::KillAt { point },
-        };
-        history.insert(run + 1, dies);
-    }
-    history
-}
-
-/// A death at a point where workers seldom stand, and the run with which it may happen.
-fn rare_death(random: &mut Random, runs: &[usize]) -> (usize, u8) {
-    // What people added before the first run is looked at by that one only.
-    let (port, first) = *random.pick(&[
-        ("close_conflicts", false),
-        ("close_conflicts", false),
-        ("owned", true),
-        ("owned", true),
-        ("park_conflicts", false),
-        ("transactions", false),
-        ("probed", false),
-    ]);
-    let phase = *random.pick(&["before", "after"]);
-    let run = if first { runs[0] } else { *random.pick(runs) };
-    (run, Point { port, phase }.number())
 }
 
 /// A write that lands after its sender died, while the row moves on: back, away, or further.

@@ -20,8 +20,6 @@ pub struct Hunt {
     pub jobs: usize,
     /// Goes on behind failures.
     pub keep_going: bool,
-    /// Of so many seeds one is simulated twice, so that both runs can be compared; 1 for all of them.
-    pub twice_every: u64,
 }
 
 /// A failing seed.
@@ -63,25 +61,9 @@ pub fn check(setting: &Setting) -> Verdict {
     }
 }
 
-/// What a hunt has to tell before it is over.
-#[derive(Clone, Copy, Debug)]
-pub enum News<'a> {
-    /// So many histories are behind it.
-    Done(u64),
-    /// A seed failed.
-    Failed(&'a Found),
-}
-
 /// Goes through the seeds and stops at the first failure.
 #[must_use]
 pub fn hunt(hunt: Hunt) -> Caught {
-    hunt_telling(hunt, &|_| {})
-}
-
-/// The same, with news of it on the way.
-#[must_use]
-pub fn hunt_telling(hunt: Hunt, tell: &(dyn Fn(News<'_>) + Sync)) -> Caught {
-    let behind = AtomicU64::new(0);
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let caught = Mutex::new(Caught::default());
@@ -94,19 +76,12 @@ pub fn hunt_telling(hunt: Hunt, tell: &(dyn Fn(News<'_>) + Sync)) -> Caught {
                 break;
             }
             let seed = hunt.from + number;
-            let setting = Setting::of(seed);
-            let verdict = match number.is_multiple_of(hunt.twice_every.max(1)) {
-                true => check(&setting),
-                false => simulate(&setting, false),
-            };
+            let verdict = check(&Setting::of(seed));
             counts.merge(verdict.counts);
-            tell(News::Done(behind.fetch_add(1, Ordering::Relaxed) + 1));
             if let Some(violation) = verdict.violation {
                 stop.store(!hunt.keep_going, Ordering::Relaxed);
-                let found = Found { seed, violation };
-                tell(News::Failed(&found));
                 let mut caught = caught.lock().unwrap_or_else(PoisonError::into_inner);
-                caught.found.push(found);
+                caught.found.push(Found { seed, violation });
             }
         }
         caught

@@ -60,8 +60,7 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     ),
     (
         "restored",
-        "I2, I6: a person took the item out of the recycle bin: it stands, as it was, until the row changes or a repair \
-         restores it, which it does not where people's edits are kept",
+        "I2, I6: a person took the item out of the recycle bin: it stands, as it was, until the row changes or a repair",
     ),
     (
         "hidden",
@@ -80,7 +79,7 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     (
         "if_match_ignored",
         "I2, I3: the service compares no versions, so that an edit can be overwritten unseen, and a write of ours that \
-         lands late covers a newer one, or deletes the item of a row that came back, until a repair",
+         lands late covers a newer one, until a repair",
     ),
     (
         "claimed_by_people",
@@ -94,8 +93,8 @@ pub const EXEMPTIONS: &[(&str, &str)] = &[
     ),
     (
         "sent_twice",
-        "I1, a known gap: a create was sent twice, one request landed and was settled, its item was deleted, or a \
-         person took its key away, and then the other request landed; verification reports the item",
+        "I1, a known gap: a create was sent twice, one request landed and was settled, its row went and its item was \
+         deleted, and then the other request landed; verification reports the item",
     ),
     (
         "source_only",
@@ -180,14 +179,6 @@ impl Sight {
             || self.quarantine.contains(&identity);
         let unsettled = world.store.unsettled(definition());
         !is_known && unsettled.iter().all(|(_, busy, _)| *busy != identity)
-    }
-
-    /// Whether the list lets items have one key and one of the row's was out of sight: others are made then, and beside
-    /// the first one, once it is back, nobody can tell which is which.
-    fn had_an_item_hidden(&self, world: &World, identity: Identity) -> bool {
-        let key = SyncKey::of(identity).as_str().to_lowercase();
-        let mut bearers = self.items.iter().filter(|item| item.sync_key() == key);
-        !world.scenario.unique && bearers.any(|item| world.people.was_hidden(item.id))
     }
 
     /// Whether the row of a sync key is gone for good.
@@ -300,7 +291,7 @@ pub fn cursor_passes_nothing(world: &World) -> Result<(), Violation> {
         .into_iter()
         .map(|row| (row.identity, row))
         .collect();
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     let (hash_key, layout) = (hash_key(), mapping.layout());
     for row in world.table.rows() {
         let Some(changed) = row.watermark.as_deref() else {
@@ -311,7 +302,7 @@ pub fn cursor_passes_nothing(world: &World) -> Result<(), Violation> {
             continue;
         }
         let identity = Identity::new(&hash_key, NAMESPACE, &row.key);
-        let digest = syncbridge_domain::agreed::row_digest(&hash_key, layout, mapping, &row.cells);
+        let digest = syncbridge_domain::agreed::row_digest(&hash_key, layout, &mapping, &row.cells);
         let agreed = known
             .get(&identity)
             .is_some_and(|known| known.agreed.get(..16) == Some(digest.0.as_slice()));
@@ -343,7 +334,7 @@ fn is_before(one: &str, other: &str) -> bool {
 
 /// Notices which cells hold on both sides what a person typed.
 pub fn notice_agreement(world: &World) {
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     let hash_key = hash_key();
     let ledger = world.store.rows(definition());
     let rows: BTreeMap<Identity, SourceRow> = world
@@ -354,11 +345,6 @@ pub fn notice_agreement(world: &World) {
         .collect();
     let there = rows.keys().copied().collect();
     world.people.present(&there, world.timeline.elapsed());
-    for known in &ledger {
-        if let Ok(item) = known.item.0.parse() {
-            world.people.owned_by(item, known.identity);
-        }
-    }
     for (identity, row) in &rows {
         for (field, cell) in mapping.fields.iter().zip(&row.cells) {
             if let Ok(value) = to_target(field, chrono_tz::UTC, cell) {
@@ -415,7 +401,7 @@ pub fn at_rest(world: &World, stage: Stage) -> Result<(), Violation> {
 
 /// I1 and I2, seen from the source.
 fn rows_have_their_items(world: &World, sight: &Sight, stage: Stage) -> Result<(), Violation> {
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     for (identity, row) in &sight.rows {
         if sight.quarantine.contains(identity) {
             world.coverage.exemption("quarantined");
@@ -439,11 +425,6 @@ fn rows_have_their_items(world: &World, sight: &Sight, stage: Stage) -> Result<(
             let brought_back = sight.bears_key_of(*identity);
             if by_person && (stage == Stage::Pushed || brought_back) {
                 world.coverage.exemption("foreign_delete");
-                continue;
-            }
-            // A deletion that lands late takes the item of a row that has come back.
-            if !world.scenario.behaviour.if_match && stage == Stage::Pushed {
-                world.coverage.exemption("if_match_ignored");
                 continue;
             }
             let state = known.state;
@@ -497,7 +478,7 @@ fn cell_is_equal(
     }
     if (stage == Stage::Pushed || keeps)
         && world.scenario.behaviour.trim_text
-        && world.coverage.anything_struck()
+        && world.coverage.counts().struck > 0
     {
         world.coverage.exemption("trimmed");
         return Ok(());
@@ -506,16 +487,12 @@ fn cell_is_equal(
         world.coverage.exemption("hidden");
         return Ok(());
     }
-    if (stage == Stage::Pushed || keeps) && world.people.has_restored(item.id) {
+    if stage == Stage::Pushed && world.people.has_restored(item.id) {
         world.coverage.exemption("restored");
         return Ok(());
     }
-    // A repair leaves it alone: what was exempt before still is.
     let unguarded = !world.scenario.behaviour.if_match;
-    let trimmed = world.scenario.behaviour.trim_text && world.coverage.anything_struck();
-    let restored = world.people.has_restored(item.id);
-    let stands = world.people.stands(item.id, &field.target);
-    if world.people.has_rekeyed(item.id) && (unguarded || trimmed || restored || stands) {
+    if world.people.has_rekeyed(item.id) && (unguarded || world.people.stands(item.id, &field.target)) {
         world.coverage.exemption("rekeyed");
         return Ok(());
     }
@@ -531,14 +508,6 @@ fn cell_is_equal(
 /// A stored value as an answer shows it.
 fn as_shown(_: &World, _: &FieldMapping, stored: &Json) -> Json {
     stored.clone()
-}
-
-/// What the list keeps of a value.
-fn as_kept(world: &World, value: &Json) -> Json {
-    match value.as_str() {
-        Some(text) if world.scenario.behaviour.trim_text => text.trim().into(),
-        _ => value.clone(),
-    }
 }
 
 /// Whether a stored text is what this history's service makes of the wanted one.
@@ -574,9 +543,7 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
         let made = world.people.has_made(item.id);
         if made || world.people.has_restored(item.id) {
             world.coverage.exemption("made_by_people");
-        } else if world.people.was_hidden(item.id)
-            || claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity))
-        {
+        } else if world.people.was_hidden(item.id) {
             world.coverage.exemption("hidden");
         } else if let Some(identity) = claims
             && let Some(other) = keys.insert(key.to_lowercase(), item.id)
@@ -608,9 +575,7 @@ fn items_have_their_rows(world: &World, sight: &Sight) -> Result<(), Violation> 
                 world.coverage.exemption("parked");
             } else if of_deleted {
                 world.coverage.exemption("foreign_delete");
-            } else if world.people.was_hidden(item.id)
-                || claims.is_some_and(|identity| sight.had_an_item_hidden(world, identity))
-            {
+            } else if world.people.was_hidden(item.id) {
                 world.coverage.exemption("hidden");
             } else if sight.is_of_a_buried_row(claims) && item.by_app && item.counter == 1 {
                 world.coverage.exemption("sent_twice");
@@ -655,7 +620,7 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
         }
         return Ok(());
     }
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     let kept = world.store.overridden(definition());
     for lost in world.people.overwritten() {
         let Some(field) = mapping.fields.iter().find(|field| field.target == lost.column) else {
@@ -666,11 +631,9 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
             let other = Value::from_json(&field.facet, &lost.value);
             matches!((one, other), (Ok(one), Ok(other)) if one.equivalent(&other))
         };
-        let put_back = SyncKey::parse(&lost.key).is_some_and(|identity| {
-            let shown = |held: &Json| same(held) || same(&as_kept(world, held));
-            world.people.source_ever_held(identity, &lost.column, shown)
-        });
-        if put_back && world.coverage.anything_struck() {
+        let put_back = SyncKey::parse(&lost.key)
+            .is_some_and(|identity| world.people.source_ever_held(identity, &lost.column, same));
+        if put_back && world.coverage.counts().struck > 0 {
             world.coverage.exemption("put_back");
             continue;
         }

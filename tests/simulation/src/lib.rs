@@ -9,7 +9,6 @@
 pub mod actors;
 pub mod clock;
 pub mod coverage;
-pub mod demands;
 #[cfg(sabotage)]
 pub mod drill;
 pub mod events;

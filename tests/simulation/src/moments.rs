@@ -8,7 +8,6 @@ use syncbridge_engine::ports::{PortResult, Step};
 
 use crate::clock::Timeline;
 use crate::coverage::Coverage;
-use crate::demands::Point;
 use crate::events::Events;
 use crate::model::source::ModelTable;
 use crate::model::{Call, CommitFate, Moment, Part, Steps};
@@ -65,13 +64,6 @@ impl Place {
         let mut standing = self.standing();
         standing.port = port;
         standing.phase = phase;
-    }
-
-    /// Whether it stands there.
-    #[must_use]
-    pub fn is_at(&self, point: Point) -> bool {
-        let standing = self.standing();
-        standing.port == point.port && standing.phase == point.phase
     }
 
     /// In one word.

@@ -145,11 +145,6 @@ impl Network {
         self.state().tenant.handle(request, now).response
     }
 
-    /// Looks behind the service.
-    pub fn look<T>(&self, at: impl FnOnce(&Tenant) -> T) -> T {
-        at(&self.state().tenant)
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,9 +284,9 @@ impl Network {
         let answer = {
             let mut state = self.state();
             state.under_way -= 1;
-            let watched = self.people.before(&state.tenant, &request);
+            let watched = self.people.before(&mut state.tenant, &request, now);
             let answer = state.tenant.handle(request, now);
-            self.people.after(&state.tenant, watched);
+            self.people.after(&mut state.tenant, watched, now);
             answer
         };
         self.answered(number, answer, fault, waiting);
@@ -350,9 +345,9 @@ impl Network {
         let resumed = {
             let mut state = self.state();
             state.under_way -= 1;
-            let watched = self.people.before_any(&state.tenant);
+            let watched = self.people.before_any(&mut state.tenant, now);
             let resumed = state.tenant.resume(ticket, now);
-            self.people.after(&state.tenant, watched);
+            self.people.after(&mut state.tenant, watched, now);
             resumed
         };
         if let Some(answer) = resumed {

@@ -1,47 +1,44 @@
 //! What people do in the list, and what becomes of it: an edit may be overwritten only if both values were kept.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use syncbridge_domain::identity::Identity;
-use syncbridge_graph_sim::{Method, Request, Stored, Tenant};
+use syncbridge_graph_sim::{Method, Request, Tenant};
 
 use crate::actors::TARGETS;
 use crate::scenario::KEY_COLUMN;
 
 /// An item as it is stored, whoever may see it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredItem(Stored);
-
-impl Deref for StoredItem {
-    type Target = Stored;
-
-    fn deref(&self) -> &Stored {
-        &self.0
-    }
-}
-
-impl From<Stored> for StoredItem {
-    fn from(stored: Stored) -> Self {
-        Self(stored)
-    }
+pub struct StoredItem {
+    /// Its number.
+    pub id: u64,
+    /// Its guid.
+    pub guid: String,
+    /// How often it was written.
+    pub counter: u64,
+    /// Whether the newest version is an application's.
+    pub by_app: bool,
+    /// Whether applications are kept from seeing it.
+    pub hidden: bool,
+    /// Every stored value.
+    pub fields: Map<String, Json>,
 }
 
 impl StoredItem {
-    /// An item as a control answers it.
     pub(crate) fn of(json: &Json) -> Option<Self> {
-        Some(Self(Stored {
+        Some(Self {
             id: json["id"].as_u64()?,
             guid: json["guid"].as_str()?.to_owned(),
             counter: json["counter"].as_u64()?,
             by_app: json["editor"] == "app",
             hidden: json["hidden"] == true,
             fields: json["fields"].as_object()?.clone(),
-        }))
+        })
     }
 
     /// A stored value; null where there is none.
@@ -107,8 +104,6 @@ struct State {
     shown: BTreeMap<(u64, String), Vec<Json>>,
     /// The version of each item when it was looked at last.
     versions: BTreeMap<u64, u64>,
-    /// The rows that the ledger ever linked to an item.
-    owners: BTreeMap<u64, BTreeSet<Identity>>,
     /// When people first deleted an item.
     deleted_at: BTreeMap<u64, DateTime<Utc>>,
 }
@@ -160,7 +155,7 @@ impl People {
         self.state().watches_all = true;
     }
 
-    pub(crate) fn before(&self, tenant: &Tenant, request: &Request) -> Before {
+    pub(crate) fn before(&self, tenant: &mut Tenant, request: &Request, now: DateTime<Utc>) -> Before {
         if request.method == Method::Get || request.path_and_query.contains("/oauth2/") {
             return Before(None);
         }
@@ -168,20 +163,20 @@ impl People {
             request.method == Method::Delete || request.body.windows(8).any(|window| window == b"\"DELETE\"");
         if deletes {
             let list = self.state().list.clone();
-            return Before(Some(stored(tenant, &list)));
+            return Before(Some(stored(tenant, &list, now)));
         }
-        self.before_any(tenant)
+        self.before_any(tenant, now)
     }
 
-    pub(crate) fn before_any(&self, tenant: &Tenant) -> Before {
+    pub(crate) fn before_any(&self, tenant: &mut Tenant, now: DateTime<Utc>) -> Before {
         let state = self.state();
-        Before((!state.typed.is_empty() || state.watches_all).then(|| stored(tenant, &state.list)))
+        Before((!state.typed.is_empty() || state.watches_all).then(|| stored(tenant, &state.list, now)))
     }
 
-    pub(crate) fn after(&self, tenant: &Tenant, before: Before) {
+    pub(crate) fn after(&self, tenant: &mut Tenant, before: Before, now: DateTime<Utc>) {
         let Some(before) = before.0 else { return };
         let mut state = self.state();
-        let items = stored(tenant, &state.list);
+        let items = stored(tenant, &state.list, now);
         let state = &mut *state;
         if state.watches_all {
             for item in &items {
@@ -284,17 +279,6 @@ impl People {
             .iter()
             .filter(|(known, place, _)| of_item(known) && place == column);
         held.any(|(_, _, value)| such(value)) || !state.restored.is_empty() || !state.rekeyed.is_empty()
-    }
-
-    /// The ledger links an item to a row.
-    pub fn owned_by(&self, item: u64, identity: Identity) {
-        self.state().owners.entry(item).or_default().insert(identity);
-    }
-
-    /// The rows that an item was ever seen to be linked to.
-    #[must_use]
-    pub fn owners(&self, item: u64) -> BTreeSet<Identity> {
-        self.state().owners.get(&item).cloned().unwrap_or_default()
     }
 
     /// These rows are there now, and no others.
@@ -466,6 +450,11 @@ impl People {
 }
 
 /// Every item of a list as it is stored.
-pub(crate) fn stored(tenant: &Tenant, list: &str) -> Vec<StoredItem> {
-    tenant.stored(list).into_iter().map(StoredItem::from).collect()
+pub(crate) fn stored(tenant: &mut Tenant, list: &str, now: DateTime<Utc>) -> Vec<StoredItem> {
+    let request = Request::new(Method::Get, format!("/_sim/lists/{list}/items"));
+    let answer = tenant.handle(request, now).response.json().unwrap_or_default();
+    let items = answer["items"].as_array();
+    items.map_or_else(Vec::new, |items| {
+        items.iter().filter_map(StoredItem::of).collect()
+    })
 }

@@ -1,6 +1,6 @@
 //! The setting of a history: table, mapping, policies, the behaviours of the service that no evidence settles.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -418,8 +418,7 @@ pub fn definition() -> DefinitionId {
 /// The key under which everything is hashed.
 #[must_use]
 pub fn hash_key() -> HashKey {
-    static KEY: OnceLock<HashKey> = OnceLock::new();
-    KEY.get_or_init(|| HashKey::new(1, &[7; 32])).clone()
+    HashKey::new(1, &[7; 32])
 }
 
 fn text(value: usize, texts: &[&str]) -> Cell {
@@ -470,14 +469,6 @@ const QUIRKS: [(&str, u64); 14] = [
     ("hidden_filter_refused", 0),
     ("hidden_filter_empty", 0),
 ];
-
-/// The names of those that a seed may draw.
-pub fn quirks() -> impl Iterator<Item = &'static str> {
-    QUIRKS
-        .iter()
-        .filter(|(_, share)| *share > 0)
-        .map(|(quirk, _)| *quirk)
-}
 
 fn apply(quirk: &str, behaviour: &mut Behaviour) {
     match quirk {

@@ -13,7 +13,6 @@ use syncbridge_target_graph::column::DesiredList;
 use crate::actors;
 use crate::clock::{SimClock, Timeline};
 use crate::coverage::{Counts, Coverage};
-use crate::demands::Point;
 use crate::events::Events;
 use crate::executor::{Executor, ProcessId, Stepped, Stop};
 use crate::faults::Faults;
@@ -55,14 +54,9 @@ impl Setting {
     /// The setting of a seed.
     #[must_use]
     pub fn of(seed: u64) -> Self {
-        let drawn = match crate::scenario::direction(&mut Random::stream(seed, "direction", 0)) {
+        match crate::scenario::direction(&mut Random::stream(seed, "direction", 0)) {
             Direction::Push => Self::pushing(seed),
             back => Self::writing_back(seed, back),
-        };
-        let deaths = &mut Random::stream(seed, "deaths", 0);
-        Self {
-            history: crate::history::with_deaths(drawn.history, deaths),
-            ..drawn
         }
     }
 
@@ -73,7 +67,7 @@ impl Setting {
         let random = &mut Random::stream(seed, "history of both sides", 0);
         let mut history = crate::history::both_ways::draw(random, scenario.rows);
         let random = &mut Random::stream(seed, "decisions", 0);
-        if random.permille(200) {
+        if random.permille(120) {
             history.extend(crate::history::both_ways::decided_meanwhile(
                 random,
                 scenario.rows,
@@ -118,8 +112,6 @@ pub struct Verdict {
 pub(crate) struct Simulation {
     pub(crate) world: World,
     pub(crate) executor: Executor,
-    /// Where workers die: at each of these points the first one that stands there.
-    dies_at: Vec<Point>,
 }
 
 impl Drop for Simulation {
@@ -187,11 +179,7 @@ impl Simulation {
             people,
             trouble: Trouble::new(Random::stream(seed, "trouble", 0)),
         });
-        let mut simulation = Self {
-            world,
-            executor,
-            dies_at: Vec::new(),
-        };
+        let mut simulation = Self { world, executor };
         simulation.provision()?;
         Ok(simulation)
     }
@@ -274,9 +262,6 @@ impl Simulation {
             self.executor.kill(process);
             self.stopped(process, Stop::Kill);
         }
-        if let Stepped::Polled(process) = stepped {
-            self.dies_there(process);
-        }
         if self.executor.polls() > MOST_POLLS {
             return Err(Violation {
                 invariant: "an end",
@@ -285,28 +270,6 @@ impl Simulation {
         }
         invariants::after_step(&self.world)?;
         Ok(stepped)
-    }
-
-    /// Kills a process that has come to where one is to die.
-    fn dies_there(&mut self, process: ProcessId) {
-        if self.dies_at.is_empty() || !self.executor.is_alive(process) {
-            return;
-        }
-        let Some(place) = self.world.place_of(process) else {
-            return;
-        };
-        if let Some(at) = self.dies_at.iter().position(|point| place.is_at(*point)) {
-            self.dies_at.remove(at);
-            self.executor.kill(process);
-            self.stopped(process, Stop::Kill);
-        }
-    }
-
-    /// Nobody stops any more.
-    pub(crate) fn forget_stops(&mut self) {
-        self.dies_at.clear();
-        self.executor.forget_stops();
-        self.world.network.set_adrift(None);
     }
 
     fn stopped(&self, process: ProcessId, stop: Stop) {
@@ -363,7 +326,10 @@ impl Simulation {
 
     /// Lets everything happen until no process has anything to do.
     pub(crate) fn run_out(&mut self) -> Result<(), Violation> {
-        while self.executor.anything_lives() {
+        let alive = |executor: &Executor, world: &World| {
+            world.processes().iter().any(|known| executor.is_alive(known.id))
+        };
+        while alive(&self.executor, &self.world) {
             if self.step()? == Stepped::Idle {
                 return Err(Violation {
                     invariant: "an end",
@@ -384,7 +350,6 @@ impl Simulation {
             } => actors::commit(world, changes, *after, *rolled_back),
             Action::Run(job) => worker::start(world, *job),
             Action::Kill { polls } => self.stop_newest(*polls, Stop::Kill),
-            Action::KillAt { point } => self.dies_at.extend(Point::of_number(*point)),
             Action::Freeze { polls } => self.stop_newest(*polls, Stop::Freeze),
             Action::Adrift { millis } => {
                 let later = Duration::from_millis(u64::from(*millis));

@@ -270,7 +270,6 @@ async fn work(
         let call = called("release");
         steps.before(call).await?;
         world.store.release(fence);
-        steps.after(call).await?;
     }
     Ok(outcome)
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value as Json;
-use syncbridge_domain::mapping::Mapping;
 use syncbridge_domain::run::TargetSpec;
 use syncbridge_graph_sim::{Method, Request};
 
@@ -18,7 +17,7 @@ use crate::history::Job;
 use crate::invariants::Book;
 use crate::model::ledger::ModelStore;
 use crate::model::source::ModelTable;
-use crate::moments::{Place, Trouble};
+use crate::moments::Trouble;
 use crate::network::Network;
 use crate::people::{People, StoredItem};
 use crate::scenario::Scenario;
@@ -33,8 +32,6 @@ pub struct World {
     pub seed: u64,
     /// Its setting.
     pub scenario: Arc<Scenario>,
-    /// The mapping of that setting.
-    pub mapping: Arc<Mapping>,
     /// Virtual time.
     pub timeline: Timeline,
     /// What happened.
@@ -107,7 +104,6 @@ impl World {
         } = parts;
         Self {
             seed,
-            mapping: Arc::new(scenario.mapping()),
             scenario,
             timeline,
             events,
@@ -172,14 +168,6 @@ impl World {
         locked(&self.running).push(process);
     }
 
-    /// Where a process stands.
-    #[must_use]
-    pub fn place_of(&self, process: ProcessId) -> Option<Place> {
-        let running = locked(&self.running);
-        let known = running.iter().rev().find(|known| known.id == process);
-        known.map(|known| known.place.clone())
-    }
-
     /// All processes that ever began.
     #[must_use]
     pub fn processes(&self) -> Vec<Process> {
@@ -205,22 +193,10 @@ impl World {
         locked(&self.ended).push(ended);
     }
 
-    /// How many runs came to an end.
+    /// All runs that came to an end, in that order.
     #[must_use]
-    pub fn count_ended(&self) -> usize {
-        locked(&self.ended).len()
-    }
-
-    /// The run that came to an end at this place of their order, from 0.
-    #[must_use]
-    pub fn ended_run(&self, at: usize) -> Option<Ended> {
-        locked(&self.ended).get(at).cloned()
-    }
-
-    /// Whether a run of such a job came to an end.
-    #[must_use]
-    pub fn ended_any(&self, such: impl Fn(Job) -> bool) -> bool {
-        locked(&self.ended).iter().any(|ended| such(ended.job))
+    pub fn all_ended(&self) -> Vec<Ended> {
+        locked(&self.ended).clone()
     }
 
     /// The runs that came to an end behind the first so many.
@@ -243,6 +219,10 @@ impl World {
     #[must_use]
     pub fn items(&self) -> Vec<StoredItem> {
         let list = self.place().list;
-        self.network.look(|tenant| crate::people::stored(tenant, &list))
+        let (_, answer) = self.control(Method::Get, &format!("lists/{list}/items"), None);
+        let items = answer["items"].as_array();
+        items.map_or_else(Vec::new, |items| {
+            items.iter().filter_map(StoredItem::of).collect()
+        })
     }
 }

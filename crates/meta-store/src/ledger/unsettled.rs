@@ -23,11 +23,10 @@ const EFFECT: &str =
     "effect_id, run_id, identity, key, item_id, item_guid, before_counter, kind, sealed_sent,
         after_agreed, after_layout, after_generation, after_lsn, epoch, state, probes,
         greatest(extract(epoch FROM clock_timestamp() - created_at), 0)::bigint,
-        witnessed, source_xid, coalesce(old_identity, identity), cause,
-        state = 'open' OR next_probe_at <= clock_timestamp()";
+        witnessed, source_xid, coalesce(old_identity, identity), cause";
 
 impl DefinitionStore {
-    /// Open effects, then armed ones whose next look is due, then armed creates whose is not; oldest first in each.
+    /// Open effects, then armed ones whose next look is due; oldest first in both.
     ///
     /// # Errors
     /// [`Error::Open`] where sent values do not open.
@@ -35,13 +34,11 @@ impl DefinitionStore {
         self.timed(async {
             let rows = sqlx::query(AssertSqlSafe(format!(
                 "SELECT {EFFECT} FROM effects
-                 WHERE definition_id = $1
-                   AND (state = 'open' OR next_probe_at <= clock_timestamp() OR kind = $3)
-                 ORDER BY (state = 'armed'), (next_probe_at > clock_timestamp()), created_at, effect_id LIMIT $2"
+                 WHERE definition_id = $1 AND (state = 'open' OR next_probe_at <= clock_timestamp())
+                 ORDER BY (state = 'armed'), created_at, effect_id LIMIT $2"
             )))
             .bind(self.definition.uuid())
             .bind(i64::from(limit))
-            .bind(EffectKind::CreateItem.name())
             .fetch_all(&mut *self.store.acquire().await?)
             .await?;
             rows.iter().map(|row| self.read_effect(row)).collect()
@@ -109,7 +106,6 @@ impl DefinitionStore {
             },
             probes: from_integer("probes", row.try_get(15)?)?,
             age: Duration::from_secs(from_bigint("age of a recorded write", row.try_get(16)?)?),
-            due: row.try_get(21)?,
         })
     }
 

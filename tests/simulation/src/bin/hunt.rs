@@ -1,15 +1,11 @@
 //! `hunt`: simulated histories until one fails, with what was met on the way.
 #![allow(clippy::print_stdout, reason = "a program that prints")]
 
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
-use serde_json::json;
 use syncbridge_simulation::coverage::Counts;
-use syncbridge_simulation::demands::{missed, unlisted};
-use syncbridge_simulation::hunt::{Caught, Found, Hunt, News, check, hunt, hunt_telling};
+use syncbridge_simulation::hunt::{Found, Hunt, check, hunt};
 use syncbridge_simulation::shrink::shrink;
 use syncbridge_simulation::simulation::{Setting, simulate};
 
@@ -31,9 +27,6 @@ struct Arguments {
     /// Histories at a time.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
-    /// Simulate one of so many seeds twice and compare both runs to the last event.
-    #[arg(long, default_value_t = 1)]
-    twice_every: u64,
     /// Tell the history of one seed.
     #[arg(long)]
     replay: Option<u64>,
@@ -58,12 +51,6 @@ struct Arguments {
     /// Print one line of what was met instead of all of it.
     #[arg(long)]
     summary: bool,
-    /// Say now and then how far the hunt is, and each failing seed when it is found.
-    #[arg(long)]
-    progress: bool,
-    /// Write what was met into this file, as JSON.
-    #[arg(long)]
-    save: Option<PathBuf>,
     /// How to print what was met.
     #[arg(short, long, value_enum, default_value = "table")]
     output: Output,
@@ -90,22 +77,14 @@ fn main() -> anyhow::Result<()> {
     }
     let from = if arguments.fresh { fresh() } else { arguments.from };
     let began = Instant::now();
-    let whole = Hunt {
+    let caught = hunt(Hunt {
         from,
         seeds: arguments.seeds,
         time: arguments.seconds.map(Duration::from_secs),
         jobs: arguments.jobs,
         keep_going: arguments.keep_going,
-        twice_every: arguments.twice_every,
-    };
-    let caught = match arguments.progress {
-        true => hunt_telling(whole, &|news| news_of(news, began)),
-        false => hunt(whole),
-    };
+    });
     let seconds = began.elapsed().as_secs_f64();
-    if let Some(file) = &arguments.save {
-        save(file, &caught, from, seconds)?;
-    }
     match arguments.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&caught.counts)?),
         Output::Table => {
@@ -124,65 +103,13 @@ fn main() -> anyhow::Result<()> {
         }
         anyhow::ensure!(caught.found.is_empty(), "{} seeds fail", caught.found.len());
     }
-    if let Some(found) = caught.found.first() {
-        tell(found, arguments.whole)?;
-        anyhow::bail!("seed {} breaks {}", found.seed, found.violation.invariant);
-    }
-    met_enough(&caught.counts)
-}
-
-/// Whether a hunt of this length has met what it must have met for its silence to prove anything.
-fn met_enough(counts: &Counts) -> anyhow::Result<()> {
-    let unlisted = unlisted(counts);
-    anyhow::ensure!(
-        unlisted.is_empty(),
-        "exemptions that stand in no list: {}",
-        unlisted.join(", ")
-    );
-    let missed = missed(counts);
-    for missed in &missed {
-        println!("too little: {missed}");
-    }
-    anyhow::ensure!(
-        missed.is_empty(),
-        "{} demands of the coverage are missed",
-        missed.len()
-    );
-    Ok(())
-}
-
-/// Histories between two lines about how far a hunt is.
-const STRIDE: u64 = 10_000;
-
-fn news_of(news: News<'_>, began: Instant) {
-    match news {
-        News::Done(histories) if histories.is_multiple_of(STRIDE) => {
-            println!(
-                "{histories} histories after {:.0} s",
-                began.elapsed().as_secs_f64()
-            );
+    match caught.found.first() {
+        None => Ok(()),
+        Some(found) => {
+            tell(found, arguments.whole)?;
+            anyhow::bail!("seed {} breaks {}", found.seed, found.violation.invariant)
         }
-        News::Done(_) => {}
-        News::Failed(found) => println!(
-            "failed {}: {}: {}",
-            found.seed, found.violation.invariant, found.violation.what
-        ),
     }
-}
-
-fn save(file: &Path, caught: &Caught, from: u64, seconds: f64) -> anyhow::Result<()> {
-    let found = caught.found.iter().map(|found| {
-        json!({"seed": found.seed, "invariant": found.violation.invariant, "what": found.violation.what})
-    });
-    let summary = json!({
-        "from": from,
-        "seconds": seconds,
-        "found": found.collect::<Vec<_>>(),
-        "missed": missed(&caught.counts).iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "counts": caught.counts,
-    });
-    let text = serde_json::to_string_pretty(&summary)?;
-    std::fs::write(file, text).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 #[cfg(sabotage)]

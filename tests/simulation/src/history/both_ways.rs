@@ -16,15 +16,6 @@ pub fn draw(random: &mut Random, rows: u8) -> History {
             action: commit(random, rows),
         });
     }
-    // Some lists hold something before anybody looks at them.
-    if random.permille(150) {
-        for _ in 0..random.between(1, 4) {
-            history.push(Step {
-                gap: gap(random),
-                action: add(random, rows),
-            });
-        }
-    }
     history.push(Step {
         gap: gap(random),
         action: Action::Run(Job::Push),
@@ -50,16 +41,12 @@ fn edit(random: &mut Random) -> Action {
 }
 
 fn update(random: &mut Random, rows: u8) -> Action {
-    committed(vec![Change::Update {
-        row: small(random, rows),
-        field: small(random, 4),
-        value: small(random, 250),
-    }])
-}
-
-fn committed(changes: Vec<Change>) -> Action {
     Action::Commit {
-        changes,
+        changes: vec![Change::Update {
+            row: small(random, rows),
+            field: small(random, 4),
+            value: small(random, 250),
+        }],
         after: 0,
         rolled_back: false,
     }
@@ -89,10 +76,6 @@ pub fn decided_meanwhile(random: &mut Random, rows: u8) -> History {
         };
         steps.push((millis(random, 1, 400), decide));
     }
-    if random.permille(500) {
-        steps.push((millis(random, 10, 3_000), Action::Run(Job::Push)));
-        steps.push((millis(random, 2_100, 4_000), Action::Run(Job::Push)));
-    }
     let step = |(gap, action)| Step { gap, action };
     steps.into_iter().map(step).collect()
 }
@@ -103,7 +86,7 @@ fn scene(random: &mut Random, rows: u8) -> Vec<Step> {
     let push = Action::Run(Job::Push);
     let soon = |random: &mut Random| millis(random, 1_500, 6_000);
     let item = small(random, 250);
-    let steps = match random.below(9) {
+    let steps = match random.below(7) {
         // Both sides change the same few cells before anybody looks.
         0 => {
             let mut steps = vec![(10, push.clone())];
@@ -169,38 +152,6 @@ fn scene(random: &mut Random, rows: u8) -> Vec<Step> {
             (10, push.clone()),
             (soon(random), push),
         ],
-        // Both sides add the same row, the table while the worker is about to.
-        6 => {
-            let row = small(random, rows);
-            let insert = Change::Insert {
-                row,
-                values: values(random),
-            };
-            let values = values(random);
-            vec![
-                (10, Action::Run(Job::Push)),
-                (soon(random), Action::AddKeyed { row, values }),
-                (10, push),
-                (millis(random, 150, 450), committed(vec![insert])),
-            ]
-        }
-        // Rows go whose items are edited, and are back when the worker is about to make them anew.
-        7 => {
-            let gone: Vec<u8> = (0..random.between(2, 5)).map(|_| small(random, rows)).collect();
-            let deletes = gone.iter().map(|row| Change::Delete { row: *row }).collect();
-            let mut steps = vec![(10, push.clone()), (soon(random), committed(deletes))];
-            for _ in 0..random.between(2, 5) {
-                steps.push((millis(random, 10, 300), edit(random)));
-            }
-            let inserts = gone.iter().map(|row| Change::Insert {
-                row: *row,
-                values: values(random),
-            });
-            let inserts = inserts.collect();
-            steps.push((10, push));
-            steps.push((millis(random, 150, 450), committed(inserts)));
-            steps
-        }
         // A row is copied in the grid, and the copy is edited.
         _ => vec![
             (10, push.clone()),

@@ -12,14 +12,14 @@ use syncbridge_domain::convert::to_target;
 use syncbridge_domain::identity::{Identity, SyncKey};
 use syncbridge_domain::item_subject::subject_of_item;
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
-use syncbridge_domain::mapping::{ARCHIVED, FieldMapping, STATE_COLUMN};
+use syncbridge_domain::mapping::FieldMapping;
 use syncbridge_domain::policy::{ConflictPolicy, DeletePolicy, Direction, OnForeignEdit};
 use syncbridge_domain::receipt::ItemId;
 use syncbridge_domain::row::{Cell, SourceRow};
 use syncbridge_engine::ports::OverriddenEdit;
 use uuid::Uuid;
 
-use super::{NAMESPACE, Sight, Stage, as_kept, is_as_stored, violated};
+use super::{NAMESPACE, Sight, Stage, is_as_stored, violated};
 use crate::history::Job;
 use crate::model::source::Committed;
 use crate::people::{Overwritten, StoredItem};
@@ -33,7 +33,7 @@ pub struct Book(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Rows that an application deleted, or that followed their items, and nobody brought back.
+    /// Rows that an application deleted and nobody brought back.
     gone: BTreeSet<Identity>,
     /// Rows that we made of items, and the item's guid.
     made_of: BTreeMap<Identity, Uuid>,
@@ -101,10 +101,7 @@ fn decided_meanwhile_is_kept(world: &World, began: Duration) -> Result<(), Viola
     let sight = Sight::of(world);
     for (cell, _) in meanwhile {
         let (identity, column) = &cell;
-        // A row that is refused for another reason keeps the decision until that one is gone.
-        let is_refused =
-            waiting_for(world, *identity).is_some_and(|code| !CONFLICTS.contains(&code.as_str()));
-        if sight.still_waits(world, &cell) && !sight.dirty.contains(identity) && !is_refused {
+        if sight.still_waits(world, &cell) && !sight.dirty.contains(identity) {
             return Err(violated(
                 "I5",
                 format!("`{column}` of row {identity} was decided while a run was under way, and is nowhere"),
@@ -114,25 +111,13 @@ fn decided_meanwhile_is_kept(world: &World, began: Duration) -> Result<(), Viola
     Ok(())
 }
 
-/// Codes under which rows wait for a person's decision about a conflict.
-const CONFLICTS: [&str; 2] = ["conflict.parked", "conflict.ping_pong"];
-
-/// What a row waits for in quarantine.
-fn waiting_for(world: &World, identity: Identity) -> Option<String> {
-    let quarantine = world.store.quarantine(definition());
-    let found = quarantine
-        .into_iter()
-        .find(|found| found.entry.identity == identity);
-    found.map(|found| found.entry.failure.code)
-}
-
 impl Sight {
     /// Whether a person decided about the very two values that row and item show.
     fn still_waits(&self, world: &World, (identity, column): &(Identity, String)) -> bool {
         let conflict = world.store.decided(definition(), *identity, column);
         let row = self.rows.iter().find(|(known, _)| known == identity);
         let item = self.ledger.get(identity).and_then(|known| self.item_of(known));
-        let mapping = &world.mapping;
+        let mapping = world.scenario.mapping();
         let at = mapping.fields.iter().position(|field| field.column == *column);
         let (Some(conflict), Some((_, row)), Some(item), Some(at)) = (conflict, row, item, at) else {
             return false;
@@ -188,7 +173,7 @@ fn by_application(world: &World, before: Option<&SourceRow>, after: Option<&Sour
         state.gone.remove(&is);
         state.made_of.remove(&is);
     }
-    for (at, field) in world.mapping.fields.iter().enumerate() {
+    for (at, field) in world.scenario.mapping().fields.iter().enumerate() {
         let same = before.is_some_and(|before| before.cells[at] == after.cells[at]);
         if !same {
             state.by_application.insert((is, field.column.clone()));
@@ -199,7 +184,7 @@ fn by_application(world: &World, before: Option<&SourceRow>, after: Option<&Sour
 /// I3, seen from the source: a value that a write of ours replaced was shown in the list, or stands in the record.
 fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> Result<(), Violation> {
     let identity = identity(before);
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     let item = item_of(world, identity);
     let overridden = world.store.overridden(definition());
     for (at, field) in mapping.fields.iter().enumerate() {
@@ -228,11 +213,9 @@ fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> R
                 ),
             ));
         }
-        // Records of earlier writes may be about the same value, which both sides agreed on since.
-        let lost = world.store.overridden_by_writer(definition(), identity);
-        let lost = lost
+        let lost = overridden
             .iter()
-            .rfind(|edit| edit.column == field.column && such(&edit.source));
+            .rfind(|edit| edit.identity == identity && edit.column == field.column && such(&edit.source));
         if let Some(lost) = lost {
             later_one_wins(world, field, before, lost)?;
         }
@@ -240,9 +223,7 @@ fn nothing_is_covered(world: &World, before: &SourceRow, after: &SourceRow) -> R
     Ok(())
 }
 
-/// I3, the stated policy: where the later change wins, a value of the source lost only because the item was changed
-/// after the row was. Both instants are of the whole row and the whole item, as `docs/conflicts.md` says; a value that
-/// was written after the item's instant makes its row the later one, whatever else is in it.
+/// I3, the stated policy: where the later change wins, a value that lost was there before the list's.
 fn later_one_wins(
     world: &World,
     field: &FieldMapping,
@@ -261,7 +242,7 @@ fn later_one_wins(
         .people
         .source_holds_since(lost.identity, &field.target, same);
     match (lost.target_at, before.changed_at(), ours) {
-        (Some(theirs), Some(changed), Some(ours)) if by_policy && changed >= theirs && ours >= theirs => {
+        (Some(theirs), Some(changed), Some(ours)) if by_policy && changed > theirs && ours > theirs => {
             Err(violated(
                 "I3",
                 format!(
@@ -285,11 +266,8 @@ fn shows(world: &World, field: &FieldMapping, cell: &Cell, shown: &Json) -> bool
     }
 }
 
-/// The item that a row is being written from, or else the one that the ledger links to it.
+/// The item that the ledger links to a row, or from which it is being made.
 fn item_of(world: &World, identity: Identity) -> Option<u64> {
-    if let Some(link) = world.store.being_written(definition(), identity) {
-        return link.id.0.parse().ok();
-    }
     let rows = world.store.rows(definition());
     let known = rows.iter().find(|row| row.identity == identity);
     known.and_then(|row| row.item.0.parse().ok())
@@ -324,7 +302,6 @@ fn row_goes_with_its_item(world: &World, before: &SourceRow) -> Result<(), Viola
         return refused("nobody deleted its item");
     };
     if approved {
-        world.book.state().gone.insert(identity);
         world.coverage.exemption("approved");
         return Ok(());
     }
@@ -332,7 +309,6 @@ fn row_goes_with_its_item(world: &World, before: &SourceRow) -> Result<(), Viola
         return refused("nobody vouches for what we see");
     }
     let waited = world.timeline.wall() - deleted;
-    world.book.state().gone.insert(identity);
     if waited < chrono::TimeDelta::from_std(policies.two_way.delete_delay()).unwrap_or_default() {
         return refused("the delay is not over");
     }
@@ -348,17 +324,8 @@ fn row_comes_of_an_item(world: &World, after: &SourceRow) -> Result<(), Violatio
         return Err(violated("I1", format!("row {identity} was made of no item")));
     };
     let item: u64 = link.id.0.parse().unwrap_or(0);
-    // A row that has another item by now is no twin of what a person took out of the recycle bin.
-    let ledger = world.store.rows(definition());
-    let has_another = |twin: Identity| {
-        let known = ledger.iter().find(|row| row.identity == twin);
-        people.has_restored(item) && known.is_some_and(|row| row.version.guid != link.before.guid)
-    };
     let mut state = world.book.state();
-    let twin = state
-        .made_of
-        .iter()
-        .find(|(twin, guid)| **guid == link.before.guid && !has_another(**twin));
+    let twin = state.made_of.iter().find(|(_, guid)| **guid == link.before.guid);
     if let Some((twin, _)) = twin {
         return Err(violated(
             "I1",
@@ -401,12 +368,12 @@ fn row_comes_of_an_item(world: &World, after: &SourceRow) -> Result<(), Violatio
 pub(super) fn at_rest(world: &World, sight: &Sight, stage: Stage) -> Result<(), Violation> {
     rows_and_items_are_equal(world, sight, stage)?;
     items_are_rows(world, sight)?;
-    edits_are_kept(world)?;
+    edits_are_kept(world, sight)?;
     decided_conflicts_are_gone(world, sight, stage)
 }
 
 fn rows_and_items_are_equal(world: &World, sight: &Sight, stage: Stage) -> Result<(), Violation> {
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     for (identity, row) in &sight.rows {
         if sight.quarantine.contains(identity) {
             world.coverage.exemption("quarantined");
@@ -493,13 +460,6 @@ fn cell_is_equal(
     let stays = stage == Stage::Pushed || keeps;
     let exemption = match direction(world, field) {
         Direction::Push if stays && world.people.stands(item.id, &field.target) => Some("foreign_edit"),
-        Direction::Push if stays && world.people.has_restored(item.id) => Some("restored"),
-        Direction::Push
-            if world.people.has_rekeyed(item.id)
-                && (stays || world.people.stands(item.id, &field.target)) =>
-        {
-            Some("rekeyed")
-        }
         Direction::Pull
             if world
                 .book
@@ -586,17 +546,10 @@ fn nobody_owns(world: &World, sight: &Sight, item: &StoredItem) -> Result<(), Vi
         "quarantined"
     } else if by_people && !world.scenario.policies.two_way.inserts {
         "made_by_people"
-    } else if claims.is_some() && (by_people || people.has_rekeyed(item.id))
-        || people.has_rekeyed(item.id) && !world.scenario.policies.two_way.inserts
-    {
+    } else if claims.is_some() && (by_people || people.has_rekeyed(item.id)) {
         "rekeyed"
     } else if people.was_hidden(item.id) {
         "hidden"
-    } else if people.has_rekeyed(item.id) && item.value(STATE_COLUMN) == ARCHIVED {
-        // Its row is gone, and a late item of that row was left in its place.
-        "left"
-    } else if claims.is_some_and(|identity| has_lost_its_item(world, sight, identity)) && !by_people {
-        "sent_twice"
     } else {
         return Err(violated(
             "I1",
@@ -607,35 +560,27 @@ fn nobody_owns(world: &World, sight: &Sight, item: &StoredItem) -> Result<(), Vi
     Ok(())
 }
 
-/// Whether a person deleted the item that the ledger links to a row, or linked to it when it went, or took its key away.
-fn has_lost_its_item(world: &World, sight: &Sight, identity: Identity) -> bool {
-    let known = sight.ledger.get(&identity);
-    let item = known.and_then(|row| row.item.0.parse().ok());
-    let lost = |item| world.people.has_deleted(item) || world.people.has_rekeyed(item);
-    sight.is_of_a_buried_row(Some(identity)) || item.is_some_and(lost)
-}
-
 /// I3, seen from the list: what a person typed and a write of ours replaced had come to the source, or stands in the
 /// record.
-fn edits_are_kept(world: &World) -> Result<(), Violation> {
+fn edits_are_kept(world: &World, sight: &Sight) -> Result<(), Violation> {
     if !world.scenario.behaviour.if_match {
         if !world.people.overwritten().is_empty() {
             world.coverage.exemption("if_match_ignored");
         }
         return Ok(());
     }
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     let kept = world.store.overridden(definition());
     for lost in world.people.overwritten() {
         let Some(field) = mapping.fields.iter().find(|field| field.target == lost.column) else {
             continue;
         };
         let same = |value: &Json| is_what_becomes_of(world, field, &lost.value, value);
-        let whose = whose(world, &lost);
-        let arrived = whose.iter().any(|identity| {
+        let whose = whose(sight, &lost);
+        let arrived = whose.is_some_and(|identity| {
             world
                 .people
-                .source_held_since(*identity, &lost.column, lost.typed, same)
+                .source_held_since(identity, &lost.column, lost.typed, same)
         });
         let recorded = kept
             .iter()
@@ -643,11 +588,9 @@ fn edits_are_kept(world: &World) -> Result<(), Violation> {
         if arrived || recorded {
             continue;
         }
-        let before = whose.iter().any(|identity| {
-            let shown = |held: &Json| same(held) || same(&as_kept(world, held));
-            world.people.source_ever_held(*identity, &lost.column, shown)
-        });
-        if before && world.coverage.anything_struck() {
+        let before =
+            whose.is_some_and(|identity| world.people.source_ever_held(identity, &lost.column, same));
+        if before && world.coverage.counts().struck > 0 {
             world.coverage.exemption("put_back");
             continue;
         }
@@ -681,12 +624,9 @@ fn is_what_becomes_of(world: &World, field: &FieldMapping, typed: &Json, value: 
     }
 }
 
-/// Whose item it was: of the row whose key it bore, or else of every row that the ledger ever linked to it.
-fn whose(world: &World, lost: &Overwritten) -> BTreeSet<Identity> {
-    match SyncKey::parse(&lost.key) {
-        Some(identity) => BTreeSet::from([identity]),
-        None => world.people.owners(lost.item),
-    }
+fn whose(sight: &Sight, lost: &Overwritten) -> Option<Identity> {
+    let linked = |row: &&LedgerRow| row.item.0 == lost.item.to_string();
+    SyncKey::parse(&lost.key).or_else(|| sight.ledger.values().find(linked).map(|row| row.identity))
 }
 
 /// Once people have decided, nothing waits for them but what waits for something else as well.

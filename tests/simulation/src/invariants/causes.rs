@@ -5,7 +5,7 @@ use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
 use syncbridge_domain::identity::SyncKey;
 
-use super::{Sight, as_kept, violated};
+use super::{Sight, violated};
 use crate::history::Job;
 use crate::scenario::definition;
 use crate::simulation::Violation;
@@ -21,12 +21,15 @@ pub(super) fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
         return Ok(());
     }
     // What a person approves is recorded whoever wrote it: nobody knows, or it would not have to be approved.
-    let approved = world.ended_any(|job| matches!(job, Job::ApprovedPush | Job::Repair));
+    let approved = world
+        .all_ended()
+        .iter()
+        .any(|ended| matches!(ended.job, Job::ApprovedPush | Job::Repair));
     if approved {
         world.coverage.exemption("approved");
         return Ok(());
     }
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     for edit in world.store.overridden(definition()) {
         let field = mapping.fields.iter().find(|field| field.column == edit.column);
         let Some(field) = field.filter(|field| !field.passive) else {
@@ -42,7 +45,10 @@ pub(super) fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
             matches!((&recorded, typed), (Ok(one), Ok(other)) if one.equivalent(&other))
         };
         // What the service makes of a text, seen without the answer that would have told.
-        let made_by_service = |held: &Json| world.scenario.behaviour.trim_text && same(&as_kept(world, held));
+        let made_by_service = |held: &Json| {
+            let trimmed = held.as_str().map(|text| Json::from(text.trim()));
+            world.scenario.behaviour.trim_text && trimmed.is_some_and(|text| same(&text))
+        };
         if world
             .people
             .source_ever_held(edit.identity, &field.target, made_by_service)
@@ -69,7 +75,7 @@ pub(super) fn conflicts_have_a_cause(world: &World) -> Result<(), Violation> {
 
 /// A row waits in quarantine only for something that is so.
 pub(super) fn quarantine_has_a_cause(world: &World, sight: &Sight) -> Result<(), Violation> {
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     for found in world.store.quarantine(definition()) {
         let identity = found.entry.identity;
         let code = found.entry.failure.code.as_str();
@@ -94,7 +100,7 @@ pub(super) fn quarantine_has_a_cause(world: &World, sight: &Sight) -> Result<(),
 
 /// A row waits for a person's approval only where row and item differ.
 pub(super) fn approval_is_for_differences(world: &World, sight: &Sight) -> Result<(), Violation> {
-    let mapping = &world.mapping;
+    let mapping = world.scenario.mapping();
     for found in world.store.quarantine(definition()) {
         let identity = found.entry.identity;
         let failure = &found.entry.failure;

@@ -149,15 +149,11 @@ impl ModelStore {
     #[must_use]
     pub fn being_inserted(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
         let tables = self.tables();
-        let write = tables.write_of_row(definition, identity)?;
-        let inserts = write.new.kind == EffectKind::InsertRow;
-        write.new.item.clone().filter(|_| inserts)
-    }
-
-    /// The item from which a row of this identity is being written.
-    #[must_use]
-    pub fn being_written(&self, definition: DefinitionId, identity: Identity) -> Option<ItemLink> {
-        self.tables().write_of_row(definition, identity)?.new.item.clone()
+        let open = |effect: &&Arc<tables::StoredEffect>| {
+            effect.answers_to(definition, identity) && effect.new.kind == EffectKind::InsertRow
+        };
+        let effect = tables.effects.values().rfind(open)?;
+        effect.new.item.clone()
     }
 
     /// A backup.
@@ -241,21 +237,7 @@ impl ModelStore {
     pub fn overridden(&self, definition: DefinitionId) -> Vec<OverriddenEdit> {
         let tables = self.tables();
         let found = tables.definitions.get(&definition);
-        let edits = found.into_iter().flat_map(|found| &found.overridden);
-        edits.map(|(_, edit)| edit.clone()).collect()
-    }
-
-    /// Those of a row that lost to the run that is writing it now, oldest first.
-    #[must_use]
-    pub fn overridden_by_writer(&self, definition: DefinitionId, identity: Identity) -> Vec<OverriddenEdit> {
-        let tables = self.tables();
-        let Some(run) = tables.write_of_row(definition, identity).map(|effect| effect.run) else {
-            return Vec::new();
-        };
-        let found = tables.definitions.get(&definition);
-        let edits = found.into_iter().flat_map(|found| &found.overridden);
-        let of_writer = edits.filter(|(by, edit)| *by == run && edit.identity == identity);
-        of_writer.map(|(_, edit)| edit.clone()).collect()
+        found.map(|found| found.overridden.clone()).unwrap_or_default()
     }
 
     /// What happened, oldest first.

@@ -74,12 +74,11 @@ impl Tables {
             .values()
             .map(Arc::as_ref)
             .filter(|effect| effect.definition == definition)
-            .filter(|effect| is_due(effect, now) || effect.new.kind == EffectKind::CreateItem)
+            .filter(|effect| effect.state == EffectState::Open || effect.next_probe <= now)
             .collect();
         due.sort_by_key(|effect| {
             (
                 Reverse(effect.state == EffectState::Open),
-                Reverse(is_due(effect, now)),
                 effect.created,
                 effect.new.id,
             )
@@ -161,10 +160,6 @@ pub(super) fn ago(now: DateTime<Utc>, at: DateTime<Utc>) -> Duration {
     (now - at).to_std().unwrap_or_default()
 }
 
-fn is_due(effect: &StoredEffect, now: DateTime<Utc>) -> bool {
-    effect.state == EffectState::Open || effect.next_probe <= now
-}
-
 fn told(effect: &StoredEffect, now: DateTime<Utc>) -> Effect {
     let new = &effect.new;
     Effect {
@@ -182,6 +177,5 @@ fn told(effect: &StoredEffect, now: DateTime<Utc>) -> Effect {
         probes: effect.probes,
         // Whole seconds, as the meta-store tells it.
         age: Duration::from_secs((ago(now, effect.created) + Duration::from_millis(500)).as_secs()),
-        due: is_due(effect, now),
     }
 }

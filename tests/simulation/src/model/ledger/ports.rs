@@ -295,7 +295,7 @@ impl Ledger for ModelLedger {
     async fn record_conflicts(
         &self,
         fence: Fence,
-        run: RunId,
+        _run: RunId,
         conflicts: &[OverriddenEdit],
     ) -> PortResult<()> {
         if conflicts.is_empty() {
@@ -303,7 +303,7 @@ impl Ledger for ModelLedger {
         }
         self.write("record_conflicts", fence, |tables, _| {
             let overridden = &mut tables.definition_mut(self.definition)?.overridden;
-            overridden.extend(conflicts.iter().map(|edit| (run, edit.clone())));
+            overridden.extend_from_slice(conflicts);
             Ok(())
         })
         .await

@@ -47,8 +47,7 @@ pub(super) struct Definition {
     pub(super) delta: Option<DeltaCursor>,
     pub(super) layouts: BTreeMap<u32, Vec<u64>>,
     pub(super) swept: Option<DateTime<Utc>>,
-    /// Edits that lost by policy, and the run that let them; oldest first.
-    pub(super) overridden: Vec<(RunId, OverriddenEdit)>,
+    pub(super) overridden: Vec<OverriddenEdit>,
     /// Conflicts that wait, or whose decision was not carried out yet: one a field.
     pub(super) parked: BTreeMap<(Identity, String), Parked>,
     /// Fields that came back after our own writes.
@@ -211,18 +210,6 @@ impl Tables {
 
     pub(super) fn definition_mut(&mut self, id: DefinitionId) -> Result<&mut Definition, Denied> {
         self.definitions.get_mut(&id).ok_or(Denied::NotFound)
-    }
-
-    /// The newest write to the source that is known by this identity and not settled.
-    pub(super) fn write_of_row(
-        &self,
-        definition: DefinitionId,
-        identity: Identity,
-    ) -> Option<&Arc<StoredEffect>> {
-        let such = |effect: &&Arc<StoredEffect>| {
-            effect.answers_to(definition, identity) && effect.new.kind.is_of_row()
-        };
-        self.effects.values().rfind(such)
     }
 
     pub(super) fn next_sequence(&mut self) -> u64 {
