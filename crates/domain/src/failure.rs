@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// Code of a row that goes on only with a plan that a person approved.
+pub const PLAN_NEEDED: &str = "plan.needed";
+/// Code of an item that stood in the list before the definition did: no row is made of it by itself.
+pub const FIRST_INSERTS: &str = "plan.first_inserts";
+/// Code of a row whose item is out of sight, which proves no deletion.
+pub const SUSPECTED_GONE: &str = "item.suspected_gone";
+/// Code of a row whose item is out of sight in a list that would take a second one.
+pub const GONE_OR_HIDDEN: &str = "item.gone_or_hidden";
+
 /// Codes of rows that wait for nothing but a person's approval: `run --approve` takes them up at once, whenever else they
 /// would be tried again.
-pub const AWAIT_APPROVAL: [&str; 4] = [
-    "plan.needed",
-    "plan.first_inserts",
-    "item.suspected_gone",
-    "item.gone_or_hidden",
-];
+pub const AWAIT_APPROVAL: [&str; 4] = [PLAN_NEEDED, FIRST_INSERTS, SUSPECTED_GONE, GONE_OR_HIDDEN];
 
 /// How far a failure reaches. Only [`Scope::Row`] and [`Scope::Column`] fill the quarantine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

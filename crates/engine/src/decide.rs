@@ -6,7 +6,7 @@ use syncbridge_domain::agreed::{Agreed, CellHash, source_hash, target_hash};
 use syncbridge_domain::canonical::Value;
 use syncbridge_domain::convert::to_target;
 use syncbridge_domain::effect::Effect;
-use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::failure::{Failure, GONE_OR_HIDDEN, PLAN_NEEDED, Scope};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::history::{Beside, Cause};
 use syncbridge_domain::identity::Identity;
@@ -393,7 +393,7 @@ impl<W: World> Session<'_, W> {
     fn gone_or_hidden(&self, base: &LedgerRow) -> Failure {
         Failure::new(
             Scope::Row,
-            "item.gone_or_hidden",
+            GONE_OR_HIDDEN,
             format!(
                 "item {} is not there for us any more; it was deleted, or it waits for approval or has permissions \
                  of its own, and this list would take a second one",
@@ -614,7 +614,7 @@ impl<W: World> Session<'_, W> {
             .collect();
         Failure::new(
             Scope::Row,
-            "plan.needed",
+            PLAN_NEEDED,
             "row and item differ and nothing was ever agreed on between them",
             format!(
                 "look at both, then run `syncbridge run {} --approve`; the source's values are written",

@@ -10,7 +10,7 @@ use syncbridge_domain::conflict::{ParkReason, ParkedConflict, Side};
 use syncbridge_domain::convert_back::{survives, to_source};
 use syncbridge_domain::dirty::TargetHint;
 use syncbridge_domain::effect::{AfterState, EffectKind, ItemLink, NewEffect};
-use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::failure::{FIRST_INSERTS, Failure, SUSPECTED_GONE, Scope};
 use syncbridge_domain::history::Cause;
 use syncbridge_domain::identity::Identity;
 use syncbridge_domain::item_subject::item_of;
@@ -27,9 +27,6 @@ use crate::ports::PortResult;
 use crate::ports::pull_memory::PullMemory;
 use crate::session::{Session, World};
 use crate::work::{Held, Intent, RowAttempt, Work};
-
-/// An item that stood in the list before the definition did: no row is made of it by itself.
-pub(crate) const FIRST_INSERTS: &str = "plan.first_inserts";
 
 impl<W: World> Session<'_, W> {
     /// Whether the list's value would cut what the source holds now.
@@ -73,7 +70,7 @@ impl<W: World> Session<'_, W> {
     pub(crate) fn suspected(&self, work: &Work) -> Intent {
         let failure = Failure::new(
             Scope::Row,
-            "item.suspected_gone",
+            SUSPECTED_GONE,
             "the item is not there for us any more, and it is not proven that it was deleted: it may wait for approval \
              or have permissions of its own",
             format!(

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use syncbridge_domain::convert_back::key_of_item;
 use syncbridge_domain::dirty::{DirtyMark, DirtyRow, TargetHint};
 use syncbridge_domain::effect::Subject;
-use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::failure::{FIRST_INSERTS, Failure, Scope};
 use syncbridge_domain::feed::Mark;
 use syncbridge_domain::identity::{Identity, Key, SyncKey};
 use syncbridge_domain::item_subject::{item_of, subject_of_item};
@@ -20,7 +20,6 @@ use syncbridge_domain::row::Presence;
 
 use crate::ports::pull_memory::PullMemory;
 use crate::ports::{Ledger, PortResult, Source};
-use crate::pull::FIRST_INSERTS;
 use crate::session::{Session, World};
 use crate::work::{Heard, Held, Intent, Newcomer, Work};
 

@@ -6,7 +6,7 @@
 //! itself: counters of items only rise while it lives.
 
 use syncbridge_domain::agreed::{Agreed, source_hash, target_hash};
-use syncbridge_domain::failure::{Failure, Scope};
+use syncbridge_domain::failure::{Failure, PLAN_NEEDED, Scope};
 use syncbridge_domain::ledger::{LedgerRow, LedgerState};
 use syncbridge_domain::policy::Direction;
 use syncbridge_domain::quota::WhyTag;
@@ -94,7 +94,7 @@ impl<W: World> Session<'_, W> {
     fn lost_with_the_source(&self) -> Failure {
         Failure::new(
             Scope::Row,
-            "plan.needed",
+            PLAN_NEEDED,
             "the source went back to an earlier moment, and the row is not in it any more",
             format!(
                 "look at the item; `syncbridge run {} --approve` {}",

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value as Json, json};
-use syncbridge_end_to_end::proxy::Passing;
+use syncbridge_end_to_end::proxy::{Gate, Passing, Proxy};
 use syncbridge_end_to_end::{Ran, World, Writes};
 
 const ROWS: u32 = 12;
@@ -494,26 +494,60 @@ async fn c_08_revert_says_what_it_cannot_be_asked_for() {
     assert_eq!(world.meta_count("select count(*) from plans").await, 0);
 }
 
+/// A revert of which the first write is held on its way.
+struct Stopped {
+    world: World,
+    proxy: Proxy,
+    /// What the list showed before the run that is reverted.
+    before: BTreeMap<String, (Json, Json)>,
+    run: String,
+    plan: Json,
+    gate: Gate,
+    child: std::process::Child,
+}
+
+/// A run that deleted, made or changed an item, and its revert in the midst of its write.
+async fn stopped_at_its_write(kind: &str) -> Stopped {
+    let mut world = World::new().await;
+    world.shorten_leases();
+    let proxy = world.behind_proxy().await;
+    let world = filled(world, push(true)).await;
+    let before = list(&world).await;
+    world
+        .sql(match kind {
+            "deleted" => "delete from t where id = 5",
+            "made" => "insert into t values (20, 'code 20', 'new', 20)",
+            _ => "update t set note = 'other' where id = 3",
+        })
+        .await;
+    let run = ran(&world);
+    let plan = reverted(&world, &run);
+    let gate = proxy.hold_first(Passing::writes_items);
+    let child = world.start("killed", &["run", "t", "--plan", &plan_of(&plan)]);
+    gate.reached().await;
+    Stopped {
+        world,
+        proxy,
+        before,
+        run,
+        plan,
+        gate,
+        child,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_08_revert_that_is_killed_is_settled_by_whatever_run_comes_next_and_gone_on_with() {
     for kind in ["deleted", "made", "changed"] {
-        let mut world = World::new().await;
-        world.shorten_leases();
-        let proxy = world.behind_proxy().await;
-        let world = filled(world, push(true)).await;
-        let before = list(&world).await;
-        world
-            .sql(match kind {
-                "deleted" => "delete from t where id = 5",
-                "made" => "insert into t values (20, 'code 20', 'new', 20)",
-                _ => "update t set note = 'other' where id = 3",
-            })
-            .await;
-        let run = ran(&world);
-        let plan = reverted(&world, &run);
-        let gate = proxy.hold_first(Passing::writes_items);
-        let mut child = world.start("killed", &["run", "t", "--plan", &plan_of(&plan)]);
-        gate.reached().await;
+        let Stopped {
+            world,
+            proxy,
+            before,
+            run,
+            plan,
+            gate,
+            mut child,
+        } = stopped_at_its_write(kind).await;
         // It lands, and whoever sent it never hears of it.
         child.kill().unwrap();
         child.wait().unwrap();
@@ -537,23 +571,16 @@ async fn c_08_revert_that_is_killed_is_settled_by_whatever_run_comes_next_and_go
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c_08_revert_that_is_killed_before_its_write_arrives_is_gone_on_with_and_stays() {
     for kind in ["deleted", "made", "changed"] {
-        let mut world = World::new().await;
-        world.shorten_leases();
-        let proxy = world.behind_proxy().await;
-        let world = filled(world, push(true)).await;
-        let before = list(&world).await;
-        world
-            .sql(match kind {
-                "deleted" => "delete from t where id = 5",
-                "made" => "insert into t values (20, 'code 20', 'new', 20)",
-                _ => "update t set note = 'other' where id = 3",
-            })
-            .await;
-        let run = ran(&world);
-        let plan = reverted(&world, &run);
-        let gate = proxy.hold_first(Passing::writes_items);
-        let mut child = world.start("killed", &["run", "t", "--plan", &plan_of(&plan)]);
-        gate.reached().await;
+        let Stopped {
+            world,
+            // It carries what was held back to its end.
+            proxy: _proxy,
+            before,
+            plan,
+            gate,
+            mut child,
+            ..
+        } = stopped_at_its_write(kind).await;
         child.kill().unwrap();
         child.wait().unwrap();
         world.lease_runs_out("t").await;

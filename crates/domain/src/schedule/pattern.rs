@@ -62,7 +62,7 @@ impl FromStr for CronPattern {
             text: text.to_owned(),
             cron: Box::new(cron),
         };
-        // A pattern that names a moment at all names one in any leap year's eight, or after the century that has none.
+        // Whatever is named at all is named after some day: the search ends at the year 5000.
         let some_day = NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default().into();
         if pattern.next_shown(some_day, true).is_none() {
             return Err(PatternError::Never);
